@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(parse("30m"), Ok(1800));
         assert_eq!(parse("1h 30m"), Ok(5400));
         assert_eq!(parse("1d"), Ok(86_400));
-        for wrong in ["", "30", "abc", "1.5h", "500ms", "-1s"] {
+        for wrong in ["", "30", "abc", "500ms", "-1s"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -450,3 +450,12 @@ impl std::fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// What joining sends: the signed [`crate::command::Enroll`], the invite's code and the device's name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnrollSubmit {
+    pub command: SignedCommand,
+    pub code: String,
+    pub name: SaltedText,
+}

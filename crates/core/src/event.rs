@@ -1,0 +1,173 @@
+//! What happened. An event is a leaf of the log; its canonical JSON (RFC 8785) is the leaf's content.
+
+use crate::Time;
+use crate::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
+use crate::text::Digest;
+use crate::wire::{EndCause, Removal, SignedCommand};
+use serde::{Deserialize, Serialize};
+
+/// One event. Its position is not part of it: the sequencer gives it later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    pub id: EventId,
+    /// By the server's clock.
+    pub at: Time,
+    pub by: By,
+    /// The request this belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    #[serde(flatten)]
+    pub fact: Fact,
+    /// The signed command, in the first event it caused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<SignedCommand>,
+}
+
+/// Who caused an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    Person {
+        person: PersonId,
+        device: DeviceId,
+    },
+    /// Gatepass itself: the catalogue's rule, the clock, a worker, or an admin at the server's console.
+    Gatepass,
+}
+
+impl By {
+    pub const fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Person { person, .. } => Some(*person),
+            Self::Gatepass => None,
+        }
+    }
+}
+
+/// The rule a request was made under, frozen into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Rule {
+    /// The catalogue's version.
+    pub catalogue: Digest,
+    pub target: String,
+    pub kind: String,
+    pub grants: Vec<String>,
+    pub ask: Vec<String>,
+    pub approve: Vec<crate::catalogue::Slot>,
+    pub max_s: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind")]
+pub enum Fact {
+    #[serde(rename = "catalogue.published")]
+    CataloguePublished { catalogue: Digest },
+    /// A person was added or changed. `details` is the salted digest of handle and name.
+    #[serde(rename = "person.recorded")]
+    PersonRecorded { person: PersonId, groups: Vec<String>, auditor: bool, admin: bool, details: Digest },
+    #[serde(rename = "device.enrolled")]
+    DeviceEnrolled { person: PersonId, device: DeviceId, signing_key: String, seal_key: String, name: Digest },
+    #[serde(rename = "request.created")]
+    RequestCreated {
+        number: Number,
+        resource: String,
+        role: String,
+        rule: Rule,
+        duration_s: u32,
+        lapses_at: Time,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ticket: Option<Digest>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extends: Option<GrantId>,
+    },
+    /// One person approved.
+    #[serde(rename = "request.approved")]
+    RequestApproved {
+        duration_s: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Digest>,
+    },
+    /// Enough approved, or nobody had to. `latest_end` is when the access is over at the very latest.
+    #[serde(rename = "request.granted")]
+    RequestGranted { grant: GrantId, duration_s: u32, latest_end: Time },
+    #[serde(rename = "request.denied")]
+    RequestDenied {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Digest>,
+    },
+    #[serde(rename = "request.withdrawn")]
+    RequestWithdrawn,
+    #[serde(rename = "request.lapsed")]
+    RequestLapsed,
+    #[serde(rename = "grant.provisioning")]
+    GrantProvisioning { grant: GrantId },
+    /// The access is there. Its end is fixed.
+    #[serde(rename = "grant.active")]
+    GrantActive { grant: GrantId, starts_at: Time, ends_at: Time },
+    /// A try to set up or to remove failed; it goes on.
+    #[serde(rename = "grant.delayed")]
+    GrantDelayed { grant: GrantId, attempts: u32, message: String },
+    /// A new decision moved the end.
+    #[serde(rename = "grant.extended")]
+    GrantExtended { grant: GrantId, ends_at: Time, by_request: RequestId },
+    #[serde(rename = "grant.ending")]
+    GrantEnding {
+        grant: GrantId,
+        cause: EndCause,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+    },
+    /// Gone from the target, and read back.
+    #[serde(rename = "grant.ended")]
+    GrantEnded { grant: GrantId, cause: EndCause, removal: Removal },
+    /// It could not be set up, and nothing of it is left on the target.
+    #[serde(rename = "grant.failed")]
+    GrantFailed { grant: GrantId, removal: Removal },
+}
+
+impl Fact {
+    /// The kind, as it stands in the event.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CataloguePublished { .. } => "catalogue.published",
+            Self::PersonRecorded { .. } => "person.recorded",
+            Self::DeviceEnrolled { .. } => "device.enrolled",
+            Self::RequestCreated { .. } => "request.created",
+            Self::RequestApproved { .. } => "request.approved",
+            Self::RequestGranted { .. } => "request.granted",
+            Self::RequestDenied { .. } => "request.denied",
+            Self::RequestWithdrawn => "request.withdrawn",
+            Self::RequestLapsed => "request.lapsed",
+            Self::GrantProvisioning { .. } => "grant.provisioning",
+            Self::GrantActive { .. } => "grant.active",
+            Self::GrantDelayed { .. } => "grant.delayed",
+            Self::GrantExtended { .. } => "grant.extended",
+            Self::GrantEnding { .. } => "grant.ending",
+            Self::GrantEnded { .. } => "grant.ended",
+            Self::GrantFailed { .. } => "grant.failed",
+        }
+    }
+
+    /// The digests of texts in this fact, by field.
+    pub fn digests(&self) -> Vec<(&'static str, &Digest)> {
+        let found: [Option<(&'static str, &Digest)>; 2] = match self {
+            Self::PersonRecorded { details, .. } => [Some(("details", details)), None],
+            Self::DeviceEnrolled { name, .. } => [Some(("name", name)), None],
+            Self::RequestCreated { reason, ticket, .. } => {
+                [reason.as_ref().map(|d| ("reason", d)), ticket.as_ref().map(|d| ("ticket", d))]
+            }
+            Self::RequestApproved { note, .. } | Self::RequestDenied { note } => {
+                [note.as_ref().map(|d| ("note", d)), None]
+            }
+            Self::GrantEnding { reason, .. } => [reason.as_ref().map(|d| ("reason", d)), None],
+            _ => [None, None],
+        };
+        found.into_iter().flatten().collect()
+    }
+}
