@@ -1,0 +1,8 @@
+//! Real targets for tests and benchmarks: each starts on a private port and directory and is gone when dropped.
+//!
+//! Everything here panics when the machine lacks what it needs: a test that can't run has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod postgres;
+
+pub use postgres::Postgres;
