@@ -8,8 +8,11 @@ use crate::id::{GrantId, RequestId};
 pub enum Effect {
     /// Set the access up, now.
     Provision { grant: GrantId },
-    /// End the access at `due` and remove it. There is one end job per grant; this moves it to `due`.
+    /// End the access at `due` and remove it. There is one end job per grant: this writes it, or moves it
+    /// earlier. It never moves it later.
     End { grant: GrantId, due: Time },
+    /// Move the grant's end job to `due`, later than it was: a new decision allowed it.
+    Postpone { grant: GrantId, due: Time },
     /// Move the target-side guard to the grant's end.
     Guard { grant: GrantId },
     /// Let the request lapse at `due` if it is still undecided.
@@ -34,7 +37,7 @@ pub fn effects(event: &Event, extends: Option<GrantId>) -> Vec<Effect> {
         }
         (Fact::GrantActive { grant, ends_at, .. }, _) => vec![Effect::End { grant: *grant, due: *ends_at }],
         (Fact::GrantExtended { grant, ends_at, .. }, _) => {
-            vec![Effect::End { grant: *grant, due: *ends_at }, Effect::Guard { grant: *grant }]
+            vec![Effect::Postpone { grant: *grant, due: *ends_at }, Effect::Guard { grant: *grant }]
         }
         (Fact::GrantEnding { grant, .. }, _) => vec![Effect::End { grant: *grant, due: event.at }],
         (Fact::GrantEnded { grant, .. } | Fact::GrantFailed { grant, .. }, _) => {
