@@ -1,0 +1,76 @@
+# Installs what is missing on Debian 12 with git, a Rust toolchain and Node. Says what before it does.
+# shellcheck shell=bash
+
+# What compiling needs; what the desktop tests and `./dev run` without a display need; the targets.
+APT_BUILD=(build-essential pkg-config libssl-dev libwebkit2gtk-4.1-dev libayatana-appindicator3-dev shellcheck)
+APT_DESKTOP=(xvfb xauth imagemagick xdotool openbox webkit2gtk-driver dunst libnotify-bin gnome-keyring
+    libsecret-tools dbus dbus-x11 fonts-inter procps)
+APT_TARGETS=(postgresql)
+
+# Built without optimisation: they run for seconds, and installing them takes a third of the time.
+TOOLS_TEST=(tauri-driver@2.1.0)
+TOOLS_CHECK=(cargo-machete@0.9.1 cargo-deny@0.18.9)
+
+setup_programs() {
+    command -v cargo >/dev/null || fail "There is no Rust toolchain. Install one from https://rustup.rs and try again."
+    command -v npm >/dev/null || fail "There is no Node. Install Node 20 or later and try again."
+    local node
+    node=$(node --version)
+    node=${node#v}
+    [ "${node%%.*}" -ge 20 ] || fail "Node $node is too old: install Node 20 or later and try again."
+    if command -v rustup >/dev/null; then
+        { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
+    fi
+}
+
+setup_packages() {
+    local missing=() package
+    for package in "${APT_BUILD[@]}" "${APT_DESKTOP[@]}" "${APT_TARGETS[@]}"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    command -v apt-get >/dev/null ||
+        fail "These packages are missing and there is no apt-get to install them: ${missing[*]}"
+    local root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null ||
+            fail "These packages are missing; as root run: apt-get install --no-install-recommends ${missing[*]}"
+        root=(sudo)
+    fi
+    say "installing system packages: ${missing[*]}"
+    "${root[@]}" apt-get update -qq
+    # postgresql would start a cluster of its own; nobody here needs that one.
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+setup_cargo_tools() {
+    local tool name version
+    for tool in "$@"; do
+        name=${tool%@*} version=${tool#*@}
+        grep -qsF "\"$name $version " "$TOOLS/.crates.toml" && [ -x "$TOOLS/bin/$name" ] && continue
+        say "installing $name $version into $TOOLS (about a minute)"
+        CARGO_TARGET_DIR=$TOOLS/build cargo install --quiet --locked --debug --force --root "$TOOLS" \
+            --version "$version" "$name"
+    done
+    rm -rf "$TOOLS/build"
+}
+
+setup_npm() {
+    # npm writes node_modules/.package-lock.json last; older than the lock file means: not what was locked.
+    [ ui/node_modules/.package-lock.json -nt ui/package-lock.json ] && return
+    say "installing npm packages into ui/node_modules"
+    (cd ui && npm ci --no-audit --no-fund)
+    touch ui/node_modules/.package-lock.json
+}
+
+# What building and running needs: system packages, and npm's inside ui/. Nothing else outside this folder.
+setup_base() {
+    setup_programs
+    setup_packages
+    setup_npm
+}
+
+dev_setup() {
+    setup_base
+    setup_cargo_tools "${TOOLS_TEST[@]}" "${TOOLS_CHECK[@]}"
+}
