@@ -1,1 +1,19 @@
-fn main() {}
+//! The desktop app's way in: arguments, what must be there, then the app.
+
+use clap::Parser;
+use gatepass_desktop::{Options, preflight};
+
+fn main() -> std::process::ExitCode {
+    let options = Options::parse();
+    if let Err(problem) = preflight::check() {
+        eprintln!("gatepass-desktop: {problem}");
+        return std::process::ExitCode::FAILURE;
+    }
+    match gatepass_desktop::run(options) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gatepass-desktop: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
