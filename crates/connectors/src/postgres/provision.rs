@@ -1,0 +1,110 @@
+//! Making the login: two round trips, the second one transaction.
+
+use super::failed::Failed;
+use crate::TargetError;
+use rand::distributions::Alphanumeric;
+use rand::{Rng, rngs::OsRng};
+use std::sync::Arc;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+/// About 190 bits.
+const PASSWORD_LENGTH: usize = 32;
+
+pub(super) struct Asked<'a> {
+    pub login: String,
+    pub tag: String,
+    pub groups: &'a [String],
+    /// RFC 3339.
+    pub until: String,
+    /// -1 is none.
+    pub connection_limit: i32,
+}
+
+/// What is there, and the statements that make it what is asked, quoted by the server.
+const PLAN: &str = "
+    WITH asked AS (SELECT DISTINCT unnest($2) AS name),
+         login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
+         given AS (SELECT g.rolname::text AS name FROM login l
+                     JOIN pg_auth_members m ON m.member = l.oid JOIN pg_roles g ON g.oid = m.roleid)
+    SELECT ARRAY(SELECT name FROM asked WHERE name NOT IN (SELECT rolname FROM pg_roles) ORDER BY 1),
+           current_user::text = ANY ($2),
+           (SELECT coalesce(shobj_description(oid, 'pg_authid'), '') FROM login),
+           concat_ws('; ',
+               format('%s ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s',
+                      CASE WHEN EXISTS (SELECT FROM login) THEN 'ALTER' ELSE 'CREATE' END, $1, $3, $4, $5),
+               format('COMMENT ON ROLE %I IS %L', $1, $6),
+               (SELECT 'REVOKE ' || string_agg(quote_ident(name), ', ') || ' FROM ' || quote_ident($1)
+                  FROM given WHERE name NOT IN (SELECT name FROM asked)),
+               (SELECT 'GRANT ' || string_agg(quote_ident(name), ', ') || ' TO ' || quote_ident($1)
+                  FROM asked WHERE name NOT IN (SELECT name FROM given)))";
+
+const GIVEN_BESIDES: &str = "
+    SELECT g.rolname::text FROM pg_roles l
+      JOIN pg_auth_members m ON m.member = l.oid JOIN pg_roles g ON g.oid = m.roleid
+     WHERE l.rolname = $1 AND g.rolname <> ALL ($2) ORDER BY 1";
+
+/// Makes the login what is asked and answers its new password, of ASCII letters and digits.
+pub(super) async fn provision(client: Arc<Client>, asked: &Asked<'_>) -> Result<String, Failed> {
+    // The server is told the verifier only, so neither its log nor pg_stat_activity ever has the password.
+    let password: String = OsRng.sample_iter(Alphanumeric).take(PASSWORD_LENGTH).map(char::from).collect();
+    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match once(&client, asked, &verifier).await {
+            Err(failed) if failed.collided() && tries < 3 => {}
+            other => return other.map(|()| password),
+        }
+    }
+}
+
+async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), Failed> {
+    let limit = asked.connection_limit.to_string();
+    let plan = client
+        .query_typed(
+            PLAN,
+            &[
+                (&asked.login, Type::TEXT),
+                (&asked.groups, Type::TEXT_ARRAY),
+                (&verifier, Type::TEXT),
+                (&asked.until, Type::TEXT),
+                (&limit, Type::TEXT),
+                (&asked.tag, Type::TEXT),
+            ],
+        )
+        .await?;
+    let row = plan.first().ok_or_else(|| TargetError::Refused("no answer to the plan".into()))?;
+    let missing: Vec<String> = row.try_get(0)?;
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|name| format!("\"{}\"", name.escape_debug())).collect();
+        let text = format!("the target has no group role {}", names.join(", "));
+        return Err(TargetError::Configuration(text).into());
+    }
+    if row.try_get(1)? {
+        let text = "a role can't give the login that Gatepass itself uses on the target";
+        return Err(TargetError::Configuration(text.into()).into());
+    }
+    let tag: Option<String> = row.try_get(2)?;
+    if tag.as_ref().is_some_and(|tag| *tag != asked.tag) {
+        let text = format!("the target has a role {} that this Gatepass did not make", asked.login);
+        return Err(TargetError::Refused(text).into());
+    }
+    // One message of several statements is one transaction, and leaves none open when it fails.
+    client.batch_execute(row.try_get(3)?).await?;
+    if tag.is_some() {
+        nothing_besides(client, asked).await?;
+    }
+    Ok(())
+}
+
+/// A membership that someone else gave to the login can't be taken back from PostgreSQL 16 on, and only warns.
+async fn nothing_besides(client: &Client, asked: &Asked<'_>) -> Result<(), Failed> {
+    let rows = client
+        .query_typed(GIVEN_BESIDES, &[(&asked.login, Type::TEXT), (&asked.groups, Type::TEXT_ARRAY)])
+        .await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let group: String = row.try_get(0)?;
+    let text = format!("someone gave \"{}\" to {} as well", group.escape_debug(), asked.login);
+    Err(TargetError::Refused(text).into())
+}

@@ -1,0 +1,105 @@
+//! What a holder does with a PostgreSQL secret, and how the tests reach the target.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use async_trait::async_trait;
+use gatepass_connectors::conformance::{Session, Subject};
+use gatepass_connectors::postgres::Postgres;
+use gatepass_connectors::{Access, Connector};
+use gatepass_core::Time;
+use gatepass_core::id::GrantId;
+use gatepass_core::wire::Secret;
+use gatepass_testkit::postgres::{ADMIN_PASSWORD, Postgres as Server};
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+pub struct Target {
+    pub server: Server,
+    pub connector: Postgres,
+}
+
+/// A new server with the orders database, and a connector with the least privileged admin.
+pub fn target() -> Target {
+    let server = Server::orders();
+    let connector = Postgres::new(&server.admin_url(), &ADMIN_PASSWORD.into()).expect("a good url");
+    Target { server, connector }
+}
+
+pub fn grant() -> GrantId {
+    GrantId(Uuid::now_v7())
+}
+
+/// Whole milliseconds, as the product's times are.
+pub fn now() -> Time {
+    Time::from_timestamp_millis(chrono::Utc::now().timestamp_millis()).expect("a time")
+}
+
+pub fn access(groups: &[&str]) -> Access {
+    let grants = groups.iter().map(ToString::to_string).collect();
+    Access { grant: grant(), grants, until: now() + chrono::TimeDelta::hours(1) }
+}
+
+pub fn url(secret: &Secret) -> &str {
+    let Secret::Postgres { url } = secret;
+    url
+}
+
+/// The password in a holder's URL; it needs no decoding.
+pub fn password(secret: &Secret) -> &str {
+    let (_, rest) = url(secret).split_once("gp_").expect("a login");
+    rest.split_once(':').and_then(|(_, rest)| rest.split_once('@')).expect("a password").0
+}
+
+pub async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+impl Target {
+    pub async fn provision(&self, access: &Access) -> Secret {
+        self.connector.provision(access).await.expect("provision")
+    }
+
+    /// What the superuser sees in the orders database.
+    pub fn sees(&self, sql: &str) -> String {
+        self.server.psql("orders", sql)
+    }
+
+    /// Runs SQL as the holder.
+    pub fn holder(&self, secret: &Secret, sql: &str) -> Result<String, String> {
+        self.server.psql_at(url(secret), sql)
+    }
+}
+
+#[async_trait]
+impl Subject for Target {
+    fn connector(&self) -> &dyn Connector {
+        &self.connector
+    }
+
+    fn grants(&self) -> Vec<String> {
+        vec!["orders_reader".into(), "orders_writer".into()]
+    }
+
+    fn grant(&self) -> GrantId {
+        grant()
+    }
+
+    fn now(&self) -> Time {
+        now()
+    }
+
+    async fn open(&self, secret: &Secret) -> Option<Box<dyn Session>> {
+        let client = connect(url(secret)).await.ok()?;
+        Some(Box::new(Open(client)))
+    }
+}
+
+struct Open(Client);
+
+#[async_trait]
+impl Session for Open {
+    async fn alive(&mut self) -> bool {
+        self.0.query_one("SELECT count(*) FROM orders", &[]).await.is_ok()
+    }
+}
