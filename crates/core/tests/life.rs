@@ -102,7 +102,7 @@ impl World {
     fn new() -> Self {
         let mut groups: BTreeMap<PersonId, BTreeSet<String>> = BTreeMap::new();
         for n in 0..PEOPLE {
-            let mine = GROUPS.iter().enumerate().filter(|(i, _)| (n as usize + i) % 2 == 0 || n == 4);
+            let mine = GROUPS.iter().enumerate().filter(|(i, _)| (n as usize + i).is_multiple_of(2) || n == 4);
             groups.insert(person(n), mine.map(|(_, g)| (*g).to_owned()).collect());
         }
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
@@ -319,6 +319,9 @@ fn check_step(before: Option<&Request>, after: &Request, event: &Event) {
     if after.state == RequestState::Approved {
         let seats: u32 = after.rule.approve.iter().map(|n| n.count).sum();
         assert!(people.len() >= seats as usize, "approved by enough people");
+    }
+    if let Fact::RequestGranted { duration_s, .. } = event.fact {
+        assert!(duration_s <= after.allowed_s(), "never longer than asked for and than any approver allowed");
     }
     let Some(before) = before else { return };
     if before.state != RequestState::Pending {
