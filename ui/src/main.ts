@@ -1,8 +1,17 @@
 import '@fontsource-variable/inter/wght.css'
 import './tokens.css'
 import './app.css'
+import './window.css'
+import type { Backend } from '$lib/backend'
 import { mount } from 'svelte'
 import App from './App.svelte'
 
+async function connect(): Promise<Backend> {
+  if (import.meta.env.MODE === 'mock' || (import.meta.env.DEV && location.search.includes('mock'))) {
+    return (await import('$lib/backend/mock-scenes')).scene(new URLSearchParams(location.search))
+  }
+  return (await import('$lib/backend/tauri')).tauri
+}
+
 const target = document.getElementById('root')
-if (target) mount(App, { target })
+if (target) mount(App, { target, props: { backend: await connect() } })

@@ -1,0 +1,74 @@
+/** The window's port: everything it can ask of the desktop process. See docs/desktop-commands.md. */
+
+import type { Ask } from '$lib/generated/Ask'
+import type { CredentialView } from '$lib/generated/CredentialView'
+import type { DecisionDraft } from '$lib/generated/DecisionDraft'
+import type { EventDetail } from '$lib/generated/EventDetail'
+import type { EventPage } from '$lib/generated/EventPage'
+import type { EventQuery } from '$lib/generated/EventQuery'
+import type { EventView } from '$lib/generated/EventView'
+import type { Failure } from '$lib/generated/Failure'
+import type { GrantView } from '$lib/generated/GrantView'
+import type { Prepared } from '$lib/generated/Prepared'
+import type { Preview } from '$lib/generated/Preview'
+import type { RecentRole } from '$lib/generated/RecentRole'
+import type { RequestView } from '$lib/generated/RequestView'
+import type { ResourceView } from '$lib/generated/ResourceView'
+import type { Settings } from '$lib/generated/Settings'
+import type { Status } from '$lib/generated/Status'
+
+/** What may have changed in the desktop process; the payload is never the data. */
+export type Topic = 'status' | 'requests' | 'grants' | 'events' | 'catalogue' | 'settings'
+
+/** Every call answers a value or rejects with a `Failure`. */
+export interface Backend {
+  status(): Promise<Status>
+  join(link: string, deviceName?: string): Promise<Status>
+  tryHere(): Promise<Status>
+  catalogue(): Promise<ResourceView[]>
+  recentRoles(): Promise<RecentRole[]>
+  preview(ask: Ask): Promise<Preview>
+  submitRequest(ask: Ask): Promise<RequestView>
+  requests(): Promise<RequestView[]>
+  request(id: string): Promise<RequestView>
+  timeline(request: string): Promise<EventView[]>
+  grants(): Promise<GrantView[]>
+  prepareDecision(draft: DecisionDraft): Promise<Prepared>
+  /** Sending the same prepared decision twice is one decision. */
+  sendPrepared(id: string): Promise<RequestView>
+  withdraw(request: string): Promise<RequestView>
+  returnGrant(grant: string): Promise<GrantView>
+  revokeGrant(grant: string, reason: string): Promise<GrantView>
+  extendGrant(grant: string, durationS: number, reason: string): Promise<RequestView>
+  credential(grant: string): Promise<CredentialView>
+  revealPassword(grant: string): Promise<string>
+  /** The clipboard is cleared after 30 seconds. */
+  copyPassword(grant: string): Promise<void>
+  copyText(text: string): Promise<void>
+  events(query: EventQuery): Promise<EventPage>
+  event(seq: number): Promise<EventDetail>
+  verifyAgain(): Promise<Status>
+  syncNow(): Promise<Status>
+  settings(): Promise<Settings>
+  setSettings(settings: Settings): Promise<Settings>
+  leave(): Promise<Status>
+  uiReady(): Promise<void>
+  /** Calls back with the topics to read again. Answers how to stop. */
+  onChanged(hear: (topics: Topic[]) => void): Promise<() => void>
+  /** Calls back with a route such as `/review/ID`. Answers how to stop. */
+  onNavigate(hear: (to: string) => void): Promise<() => void>
+}
+
+/** Anything thrown by a call, as a failure with a code and a sentence. */
+export function asFailure(thrown: unknown): Failure {
+  if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && 'message' in thrown) {
+    return thrown as Failure
+  }
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  return { code: 'internal', message: message || 'Something went wrong in this app.' }
+}
+
+/** Whether the call failed before anyone could answer it: nothing is known to have happened. */
+export function notSent(failure: Failure): boolean {
+  return failure.code === 'unreachable' || failure.code === 'unavailable' || failure.code === 'certificate_mismatch'
+}

@@ -1,0 +1,50 @@
+import { MockBackend } from './mock'
+
+/** A mock in the state that `?scene=` names, and in the theme of `?theme=`. For looking at pages only. */
+export function scene(query: URLSearchParams): MockBackend {
+  const mock = new MockBackend()
+  const theme = query.get('theme')
+  if (theme) mock.settingsNow.theme = theme
+  const now = Date.now()
+  switch (query.get('scene')) {
+    case 'join':
+      void mock.leave()
+      break
+    case 'offline':
+      mock.goOffline()
+      break
+    case 'empty':
+      mock.requestsNow = mock.requestsNow.filter((r) => r.mine || r.state !== 'pending')
+      mock.statusNow.to_review = 0
+      break
+    case 'nothing':
+      mock.requestsNow = []
+      mock.grantsNow = []
+      mock.eventsNow = []
+      mock.statusNow = { ...mock.statusNow, to_review: 0, active: 0 }
+      break
+    case 'ending': {
+      const [first, second] = mock.grantsNow
+      if (first) Object.assign(first, { state: 'ending', end: 'expired', trouble: { attempts: 3, message: 'the database does not answer', since: new Date(now - 120_000).toISOString() } })
+      if (second) Object.assign(second, { state: 'ending', end: 'returned' })
+      break
+    }
+    case 'mismatch':
+      mock.statusNow.mismatch = true
+      break
+    case 'clock':
+      mock.statusNow.clock_offset_ms = -184_000
+      break
+    case 'loading':
+      mock.requests = () => new Promise(() => {})
+      break
+    case 'keyring':
+      mock.statusNow = { ...mock.statusNow, me: null, problem: { code: 'no_keyring', message: 'No keyring answers on this computer.' } }
+      break
+    case 'notsent':
+      mock.fail('sendPrepared', 'unreachable', 'The server could not be reached.')
+      break
+  }
+  Object.assign(globalThis, { mock })
+  return mock
+}

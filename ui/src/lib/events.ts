@@ -1,0 +1,30 @@
+/** How an event is drawn. */
+
+import type { IconName } from '$lib/components/icons'
+
+const LOOKS: Readonly<Record<string, readonly [IconName, string]>> = {
+  'catalogue.published': ['file-text', ''],
+  'person.recorded': ['user', ''],
+  'device.enrolled': ['laptop', ''],
+  'request.created': ['send', ''],
+  'request.approved': ['circle-check', 'is-ok'],
+  'request.granted': ['circle-check', 'is-ok'],
+  'request.denied': ['circle-x', 'is-danger'],
+  'request.withdrawn': ['undo-2', ''],
+  'request.lapsed': ['hourglass', ''],
+  'grant.provisioning': ['loader-circle', ''],
+  'grant.active': ['key-round', ''],
+  'grant.delayed': ['shield-alert', 'is-danger'],
+  'grant.extended': ['timer', ''],
+  'grant.ending': ['timer', ''],
+  'grant.ended': ['shield-check', 'is-ok'],
+  'grant.failed': ['circle-x', 'is-danger'],
+}
+
+export function eventLook(kind: string): { icon: IconName; tone: string } {
+  const [icon, tone] = LOOKS[kind] ?? (['info', ''] as const)
+  return { icon, tone }
+}
+
+/** Every kind of event there is, for filters. */
+export const EVENT_KINDS = Object.keys(LOOKS)

@@ -1,0 +1,139 @@
+import { asFailure, type Backend, type Topic } from '$lib/backend'
+import type { Failure } from '$lib/generated/Failure'
+import type { Settings } from '$lib/generated/Settings'
+import { getContext, setContext } from 'svelte'
+import { Clock } from './clock.svelte'
+import { Keys } from './keys.svelte'
+import { Loaded } from './loaded.svelte'
+import { Router } from './router.svelte'
+
+/** Everything the views share: where they are, what is cached, and the port to the desktop process. */
+export class App {
+  readonly clock = new Clock()
+  readonly keys = new Keys()
+  readonly router = new Router()
+  readonly status
+  readonly settings
+  readonly requests
+  readonly grants
+  readonly catalogue
+  /** Grows when the log did; lists of events read again. */
+  eventsVersion = $state(0)
+  /** Open dialogs; the window behind them is inert. */
+  modals = $state(0)
+  /** Read out politely. */
+  polite = $state('')
+  /** A short word at the bottom of the window, such as "Copied". */
+  toast = $state('')
+  #toastTimer: ReturnType<typeof setTimeout> | undefined
+  #stops: Array<() => void> = []
+
+  constructor(readonly backend: Backend) {
+    this.status = new Loaded(async () => {
+      const status = await backend.status()
+      this.clock.offset = status.clock_offset_ms
+      return status
+    })
+    this.settings = new Loaded(async () => this.#apply(await backend.settings()))
+    this.requests = new Loaded(() => backend.requests())
+    this.grants = new Loaded(() => backend.grants())
+    this.catalogue = new Loaded(() => backend.catalogue())
+  }
+
+  /** Listens, then reads what the first view needs. */
+  async start(): Promise<void> {
+    this.#stops.push(this.router.start())
+    this.#stops.push(await this.backend.onChanged((topics) => this.changed(topics)))
+    this.#stops.push(await this.backend.onNavigate((to) => this.router.go(to)))
+    await Promise.all([this.status.reload(), this.settings.reload()])
+    if (this.status.value?.me) await this.readAll()
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop()
+    this.#stops = []
+  }
+
+  async readAll(): Promise<void> {
+    void this.catalogue.reload()
+    await Promise.all([this.requests.reload(), this.grants.reload()])
+  }
+
+  changed(topics: readonly Topic[]): void {
+    if (topics.includes('status')) void this.status.reload()
+    if (topics.includes('settings')) void this.settings.reload()
+    if (!this.status.value?.me) return
+    if (topics.includes('requests')) void this.requests.reload()
+    if (topics.includes('grants')) void this.grants.reload()
+    if (topics.includes('catalogue')) void this.catalogue.reload()
+    if (topics.includes('events')) this.eventsVersion++
+  }
+
+  /** Why this device cannot ask, decide or end now; null when it can. */
+  get blocked(): string | null {
+    const status = this.status.value
+    if (!status) return 'Not loaded yet'
+    if (status.mismatch) return 'Off while the server’s history contradicts this device'
+    if (status.problem && LOCKING.has(status.problem.code)) return status.problem.message
+    if (!status.online) return 'Needs the server, which is not reached now'
+    return null
+  }
+
+  async saveSettings(change: Partial<Settings>): Promise<void> {
+    const before = this.settings.value
+    if (!before) return
+    const wanted = { ...before, ...change }
+    this.settings.set(this.#apply(wanted))
+    try {
+      this.settings.set(this.#apply(await this.backend.setSettings(wanted)))
+    } catch (thrown) {
+      this.settings.set(this.#apply(before))
+      throw asFailure(thrown)
+    }
+  }
+
+  say(text: string): void {
+    this.polite = ''
+    queueMicrotask(() => (this.polite = text))
+  }
+
+  notice(text: string): void {
+    this.toast = text
+    this.say(text)
+    clearTimeout(this.#toastTimer)
+    this.#toastTimer = setTimeout(() => (this.toast = ''), 4000)
+  }
+
+  async copy(text: string, what: string): Promise<void> {
+    try {
+      await this.backend.copyText(text)
+      this.notice(`${what} copied`)
+    } catch (thrown) {
+      this.notice(`Not copied: ${asFailure(thrown).message}`)
+    }
+  }
+
+  #apply(settings: Settings): Settings {
+    this.keys.singleLetters = settings.single_letter_shortcuts
+    const root = document.documentElement
+    if (settings.theme === 'light' || settings.theme === 'dark') root.dataset.theme = settings.theme
+    else delete root.dataset.theme
+    root.dataset.text = settings.text_size
+    return settings
+  }
+}
+
+/** Problems of this device that no network will mend. */
+const LOCKING = new Set<Failure['code']>([
+  'device_disabled', 'unknown_device', 'wrong_signature', 'no_keyring', 'keyring_locked', 'not_verified', 'clock_skew',
+])
+
+const KEY = Symbol('app')
+
+export function provideApp(app: App): App {
+  return setContext(KEY, app)
+}
+
+export function useApp(): App {
+  return getContext<App>(KEY)
+}
