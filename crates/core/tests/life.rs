@@ -102,7 +102,8 @@ impl World {
     fn new() -> Self {
         let mut groups: BTreeMap<PersonId, BTreeSet<String>> = BTreeMap::new();
         for n in 0..PEOPLE {
-            let mine = GROUPS.iter().enumerate().filter(|(i, _)| (n as usize + i).is_multiple_of(2) || n == 4);
+            let mine =
+                GROUPS.iter().enumerate().filter(|(i, _)| (n as usize + i).is_multiple_of(2) || n == 4);
             groups.insert(person(n), mine.map(|(_, g)| (*g).to_owned()).collect());
         }
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
