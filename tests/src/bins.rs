@@ -1,0 +1,30 @@
+//! Where the programs under test are.
+
+use std::path::{Path, PathBuf};
+
+/// The folder with the binaries of this build, or `GATEPASS_BIN` (for packages and release builds).
+pub fn dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("GATEPASS_BIN") {
+        return PathBuf::from(dir);
+    }
+    let here = std::env::current_exe().expect("this program's path");
+    // target/debug/deps/test-… for tests, target/debug/tour for programs.
+    let dir = here.parent().expect("its folder");
+    if dir.ends_with("deps") { dir.parent().expect("the folder above").to_owned() } else { dir.to_owned() }
+}
+
+/// A program of this workspace; panics with what to do when it was not built.
+pub fn path(name: &str) -> PathBuf {
+    let path = dir().join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: build it with `cargo build --workspace --all-targets`",
+        path.display()
+    );
+    path
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
