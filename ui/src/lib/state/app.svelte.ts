@@ -59,6 +59,13 @@ export class App {
     await Promise.all([this.requests.reload(), this.grants.reload()])
   }
 
+  /** Drops what was cached in the window, after leaving a server. */
+  forget(): void {
+    this.requests.clear()
+    this.grants.clear()
+    this.catalogue.clear()
+  }
+
   changed(topics: readonly Topic[]): void {
     if (topics.includes('status')) void this.status.reload()
     if (topics.includes('settings')) void this.settings.reload()

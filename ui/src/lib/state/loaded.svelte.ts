@@ -41,4 +41,12 @@ export class Loaded<T> {
     this.failure = null
     this.slow = false
   }
+
+  /** Forgets what was read. */
+  clear(): void {
+    this.#turn++
+    this.value = null
+    this.failure = null
+    this.slow = false
+  }
 }
