@@ -24,7 +24,7 @@ impl Desktop {
     /// Starts the app for this person's profile with its window open, and waits for the first view.
     pub async fn open(session: &Session, person: &Person) -> Self {
         let (port, native) = (free_port(), free_port());
-        let mut driver = session.command(Path::new("tauri-driver"));
+        let mut driver = session.command(&bins::tool("tauri-driver"));
         driver.env("GATEPASS_HOME", person.home());
         driver.args(["--port", &port.to_string(), "--native-port", &native.to_string()]);
         let driver = Process::start(&format!("driver-{}", person.handle), &driver, &session.logs());

@@ -20,19 +20,26 @@ pub struct Session {
     _bus: Process,
     _display: Process,
     env: Vec<(String, String)>,
-    dir: TempDir,
+    dir: PathBuf,
+    _temporary: Option<TempDir>,
 }
 
 impl Session {
-    /// `size` is the screen's, in pixels.
+    /// A session that leaves nothing; `size` is the screen's, in pixels.
     pub async fn start(size: (u32, u32)) -> Self {
-        let dir =
-            tempfile::Builder::new().prefix("gatepass-session-").tempdir().expect("a temporary directory");
+        let dir = tempfile::Builder::new().prefix("gatepass-session-").tempdir().expect("a directory");
+        let mut session = Self::start_in(dir.path(), size).await;
+        session._temporary = Some(dir);
+        session
+    }
+
+    /// A session whose home, with its keyring, stays in `dir` for the next one.
+    pub async fn start_in(dir: &Path, size: (u32, u32)) -> Self {
         for name in ["run", "home", "logs"] {
-            fs::create_dir(dir.path().join(name)).expect("a directory");
+            fs::create_dir_all(dir.join(name)).expect("a directory");
         }
-        fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o700)).expect("private");
-        let logs = dir.path().join("logs");
+        fs::set_permissions(dir.join("run"), fs::Permissions::from_mode(0o700)).expect("private");
+        let logs = dir.join("logs");
 
         let mut xvfb = Command::new("Xvfb");
         xvfb.args([
@@ -47,9 +54,9 @@ impl Session {
         let (display, number) = Process::start_until_line("xvfb", &xvfb, &logs);
 
         let mut bus = Command::new("dbus-daemon");
-        let address = format!("unix:path={}", dir.path().join("run/bus").display());
+        let address = format!("unix:path={}", dir.join("run/bus").display());
         bus.args(["--session", "--nofork", "--nopidfile", "--print-address=1", "--address", &address]);
-        let mut env = environment(dir.path(), &number);
+        let mut env = environment(dir, &number);
         bus.envs(env.iter().cloned());
         let (bus, address) = Process::start_until_line("dbus", &bus, &logs);
         env.push(("DBUS_SESSION_BUS_ADDRESS".to_owned(), address.clone()));
@@ -61,10 +68,10 @@ impl Session {
         };
         let openbox = Process::start("openbox", &with_env("openbox"), &logs);
         let mut dunst = with_env("dunst");
-        dunst.arg("-conf").arg(Notifications::configure(dir.path()));
+        dunst.arg("-conf").arg(Notifications::configure(dir));
         let dunst = Process::start("dunst", &dunst, &logs);
         let tray = Tray::watch(&address).await;
-        let notifications = Notifications::listen(&address, dir.path()).await;
+        let notifications = Notifications::listen(&address, dir).await;
         let mut session = Self {
             notifications,
             tray,
@@ -74,7 +81,8 @@ impl Session {
             _bus: bus,
             _display: display,
             env,
-            dir,
+            dir: dir.to_owned(),
+            _temporary: None,
         };
         session.unlock_keyring().await;
         session
@@ -100,16 +108,16 @@ impl Session {
     /// A command of this session.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.envs(self.env.iter().cloned()).current_dir(self.dir.path().join("home"));
+        command.envs(self.env.iter().cloned()).current_dir(self.dir.join("home"));
         command
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     pub fn logs(&self) -> PathBuf {
-        self.dir.path().join("logs")
+        self.dir.join("logs")
     }
 
     /// The whole screen as a PNG.

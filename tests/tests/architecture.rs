@@ -43,7 +43,8 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The direct dependencies of each crate of the workspace, without those for its tests.
+/// The direct dependencies of each crate of the workspace, without those for its tests: a feature that is off
+/// unless asked for, such as `testing`, counts as such; the connectors' kinds are features too, and on.
 fn direct(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let members: BTreeSet<&str> =
         metadata["workspace_members"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
@@ -52,7 +53,7 @@ fn direct(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     ours.map(|package| {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
         let kept =
-            dependencies.filter(|d| d["kind"] != "dev").map(|d| d["name"].as_str().unwrap().to_owned());
+            dependencies.filter(|d| d["kind"] != "dev" && d["optional"] != true).map(|d| d["name"].as_str().unwrap().to_owned());
         (package["name"].as_str().unwrap().to_owned(), kept.collect())
     })
     .collect()
