@@ -13,6 +13,7 @@ use gatepass_core::wire::Secret;
 
 #[tokio::test]
 async fn postgres() {
+    let _keeps_the_server = holder::target();
     suite(async || holder::target()).await;
 }
 

@@ -1,8 +1,9 @@
 //! A private PostgreSQL.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -35,15 +36,27 @@ pub struct Postgres {
     _template: Arc<TempDir>,
     dir: TempDir,
     port: u16,
+    settings: Vec<String>,
     running: Option<Child>,
 }
 
 impl Postgres {
     /// An empty server.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// An empty server with settings, each `name=value`.
+    pub fn start_with(settings: &[&str]) -> Self {
         let (template, dir) = (template(), private_dir());
         run(Command::new("cp").arg("-a").arg(template.path().join("data")).arg(dir.path()));
-        let mut server = Self { _template: template, dir, port: 0, running: None };
+        let mut server = Self {
+            _template: template,
+            dir,
+            port: 0,
+            running: None,
+            settings: settings.iter().map(ToString::to_string).collect(),
+        };
         for _ in 0..5 {
             server.port = free_port();
             if server.launch() {
@@ -57,9 +70,14 @@ impl Postgres {
     /// `orders_writer`, and the login [`ADMIN`] as `docs/connectors/postgres-admin.sql` makes it.
     pub fn orders() -> Self {
         let server = Self::start();
-        server.psql("postgres", ORDERS);
-        server.admin("orders", "orders_reader,orders_writer");
+        server.make_orders();
         server
+    }
+
+    /// Makes what [`orders`](Self::orders) has on a server that is empty.
+    pub fn make_orders(&self) {
+        self.psql("postgres", ORDERS);
+        self.admin("orders", "orders_reader,orders_writer");
     }
 
     /// Runs the operators' script in `database` for these group roles, separated by commas.
@@ -75,9 +93,19 @@ impl Postgres {
         self.port
     }
 
+    /// Another database on the same server, with what `orders` had when it was made. Nobody may be in `orders`.
+    pub fn orders_again(&self, database: &str) {
+        self.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE orders"));
+    }
+
     /// The target's URL as the configuration has it: the admin's login, without the password.
     pub fn admin_url(&self) -> String {
-        format!("postgres://{ADMIN}@127.0.0.1:{}/orders", self.port)
+        self.admin_url_of("orders")
+    }
+
+    /// The same for another database of this server.
+    pub fn admin_url_of(&self, database: &str) -> String {
+        format!("postgres://{ADMIN}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// A URL over TCP for any login; `password` is taken as it is and percent-encoded here.
@@ -94,6 +122,30 @@ impl Postgres {
     /// Runs SQL at `url`, as whoever is in it. `Err` is what psql said.
     pub fn psql_at(&self, url: &str, sql: &str) -> Result<String, String> {
         psql(&[url], &[], sql)
+    }
+
+    /// Offers TLS from now on, with this certificate and key (PEM).
+    pub fn encrypt(&self, certificate: &str, key: &str) {
+        let data = self.dir.path().join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            fs::write(&path, text).expect("write the certificate");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("keep the key private");
+            if let Some((uid, gid)) = owner() {
+                chown(&path, Some(uid), Some(gid)).expect("hand the certificate to postgres");
+            }
+        }
+        self.psql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.psql("postgres", "SELECT pg_reload_conf()");
+        let at = self.url("nobody", "", "postgres");
+        let until = Instant::now() + Duration::from_secs(10);
+        // A wrong login is told over TLS once it is on.
+        while self
+            .psql_at(&format!("{at}?sslmode=require"), "")
+            .is_err_and(|e| e.contains("does not support SSL"))
+        {
+            assert!(Instant::now() < until, "TLS stays off:\n{}", self.log());
+        }
     }
 
     /// What the server logged so far.
@@ -144,6 +196,9 @@ impl Postgres {
         watch.args(["-p", &self.port.to_string(), "-k"]).arg(self.dir.path());
         for setting in ["listen_addresses=127.0.0.1", "fsync=off", "log_statement=all", "max_connections=200"]
         {
+            watch.args(["-c", setting]);
+        }
+        for setting in &self.settings {
             watch.args(["-c", setting]);
         }
         let mut watch = watch.stdin(Stdio::piped()).spawn().expect("start sh");

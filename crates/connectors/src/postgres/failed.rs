@@ -2,6 +2,7 @@
 
 use crate::TargetError;
 use std::error::Error as _;
+use std::io;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -49,6 +50,7 @@ impl From<Failed> for TargetError {
             Failed::Told(error) => error,
             Failed::Said(error) => match error.as_db_error() {
                 Some(said) => sort(said),
+                None if tls(&error) => Self::Configuration(chain(&error)),
                 None => Self::Unreachable(chain(&error)),
             },
         }
@@ -81,16 +83,25 @@ fn ending(code: &SqlState) -> bool {
         || code.code().starts_with("08")
 }
 
+/// The two sides can't agree on TLS, as opposed to a connection that broke while they tried.
+fn tls(error: &Error) -> bool {
+    let broke = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() != io::ErrorKind::InvalidData);
+    error.to_string().contains("TLS") && !broke
+}
+
 /// An error with its causes. The driver's own texts hold no password.
 fn chain(error: &Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+    for cause in causes(error).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
-        cause = next.source();
     }
     text
+}
+
+fn causes<'e>(error: &'e Error) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }

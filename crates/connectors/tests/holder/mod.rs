@@ -9,19 +9,31 @@ use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
 use gatepass_testkit::postgres::{ADMIN_PASSWORD, Postgres as Server};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 pub struct Target {
-    pub server: Server,
+    pub server: Arc<Server>,
+    pub database: String,
     pub connector: Postgres,
 }
 
-/// A new server with the orders database, and a connector with the least privileged admin.
+/// A new database like `orders`, on a server shared by the tests that run meanwhile, and a connector with the least
+/// privileged admin.
 pub fn target() -> Target {
-    let server = Server::orders();
-    let connector = Postgres::new(&server.admin_url(), &ADMIN_PASSWORD.into()).expect("a good url");
-    Target { server, connector }
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = shared.upgrade().unwrap_or_else(|| Arc::new(Server::orders()));
+    *shared = Arc::downgrade(&server);
+    let database = format!("orders_{}", Uuid::now_v7().simple());
+    server.orders_again(&database);
+    let connector = connector(&server.admin_url_of(&database));
+    Target { server, database, connector }
+}
+
+pub fn connector(url: &str) -> Postgres {
+    Postgres::new(url, &ADMIN_PASSWORD.into()).expect("a good url")
 }
 
 pub fn grant() -> GrantId {
@@ -60,9 +72,9 @@ impl Target {
         self.connector.provision(access).await.expect("provision")
     }
 
-    /// What the superuser sees in the orders database.
+    /// What the superuser sees in the database.
     pub fn sees(&self, sql: &str) -> String {
-        self.server.psql("orders", sql)
+        self.server.psql(&self.database, sql)
     }
 
     /// Runs SQL as the holder.
