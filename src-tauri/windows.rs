@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use tauri::webview::NewWindowResponse;
+use tauri_plugin_window_state::{AppHandleExt as _, StateFlags};
 use tauri::{AppHandle, Emitter, Manager, Theme, Url, WebviewUrl, WebviewWindowBuilder};
 
-use crate::Desktop;
+use crate::desktop::Desktop;
 use crate::navigate::Place;
 
 /// The label of the only window; capabilities name it too.
@@ -41,12 +42,12 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
         None => "index.html".to_owned(),
     };
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App(page.into()))
-        .title(title(&desktop.profile_name))
+        .title(title(desktop.profile.name()))
         .inner_size(1120.0, 720.0)
         .min_inner_size(880.0, 560.0)
         .center()
         // Nothing the page loads or keeps may outlive it on the disk.
-        .incognito(true)
+        .incognito(!driven())
         .devtools(cfg!(debug_assertions))
         .on_navigation(own_page)
         .on_new_window(|_, _| NewWindowResponse::Deny)
@@ -54,6 +55,18 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
     let dark = window.theme().is_ok_and(|theme| theme == Theme::Dark);
     let ground = if dark { tauri::window::Color(17, 19, 22, 255) } else { tauri::window::Color(255, 255, 255, 255) };
     window.set_background_color(Some(ground))
+}
+
+/// Whether a test drives the window: WebKit takes no orders in a window that keeps nothing. Never in a release build.
+fn driven() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some()
+}
+
+/// Keeps the window's size and place, for the next one.
+pub fn remember(app: &AppHandle) {
+    if let Err(error) = app.save_window_state(StateFlags::all()) {
+        tracing::warn!(%error, "the window's place was not kept");
+    }
 }
 
 /// Only the embedded page, or the development server of a debug build.
