@@ -16,6 +16,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts'],
     setupFiles: ['src/test/setup.ts'],
     css: false,
+    env: { DEBUG_PRINT_LIMIT: '0' },
     testTimeout: 15_000,
   },
 })

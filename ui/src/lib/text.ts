@@ -85,3 +85,8 @@ const ORDINALS = ['', '1st', '2nd', '3rd']
 export function ordinal(n: number): string {
   return ORDINALS[n] ?? `${n}th`
 }
+
+/** The text with a capital at its start. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}

@@ -21,7 +21,7 @@ export function readTokens(text: string): { tokens: Token[]; rest: string } {
     tokens.push({ key: key as FilterKey, value: value.replace(/^"|"$/g, '') })
     return space
   })
-  return { tokens, rest: rest.trim() }
+  return { tokens, rest: rest.replace(/\s+/g, ' ').trim() }
 }
 
 /** The query text for these filters and words. */

@@ -7,6 +7,9 @@ import { Keys } from './keys.svelte'
 import { Loaded } from './loaded.svelte'
 import { Router } from './router.svelte'
 
+/** How long the first view waits for the cache. */
+const PATIENCE_MS = 120
+
 /** Everything the views share: where they are, what is cached, and the port to the desktop process. */
 export class App {
   readonly clock = new Clock()
@@ -46,7 +49,9 @@ export class App {
     this.#stops.push(await this.backend.onChanged((topics) => this.changed(topics)))
     this.#stops.push(await this.backend.onNavigate((to) => this.router.go(to)))
     await Promise.all([this.status.reload(), this.settings.reload()])
-    if (this.status.value?.me) await this.readAll()
+    if (!this.status.value?.me) return
+    // The cache answers in a few milliseconds; when it does not, the window opens with grey shapes.
+    await Promise.race([this.readAll(), new Promise((go) => setTimeout(go, PATIENCE_MS))])
   }
 
   stop(): void {
