@@ -1,1 +1,29 @@
+//! The Gatepass server, also to be embedded: [`start`] runs it inside the process.
 
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
+mod connect;
+mod error;
+mod flow;
+pub mod invite;
+mod jobs;
+mod limits;
+pub mod log;
+mod metrics;
+mod observe;
+mod people;
+mod reconcile;
+mod router;
+mod routes;
+mod serve;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod views;
+
+pub use config::{Config, ConfigError};
+pub use serve::{Options, Running, StartError, check, open_store, start};
+
+pub(crate) use gatepass_core::Time;

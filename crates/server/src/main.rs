@@ -1,1 +1,140 @@
-fn main() {}
+//! `gatepass-server`.
+
+use clap::{Args, Parser, Subcommand};
+use gatepass_server::clock::{Clock as _, SystemClock};
+use gatepass_server::invite::{Invitation, invite};
+use gatepass_server::{Config, Options};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The Gatepass server: just-in-time access approval.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether a configuration is right, and if not, where and why.
+    Check(File),
+    /// Serve.
+    Serve {
+        #[command(flatten)]
+        file: File,
+        /// HOST:PORT, instead of the configuration's; port 0 takes a free one.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+        /// How to log, on stderr.
+        #[arg(long, value_enum, default_value = "text", env = "GATEPASS_LOG_FORMAT")]
+        log_format: LogFormat,
+    },
+    /// Record a person and print a link with which one device of theirs joins. It ends after 24 hours.
+    Invite {
+        #[command(flatten)]
+        file: File,
+        /// Their id, such as `tomas` or an address. Invited again, it is the same person.
+        #[arg(long)]
+        person: String,
+        #[arg(long)]
+        name: String,
+        /// The groups they are in, with commas.
+        #[arg(long, value_delimiter = ',')]
+        groups: Vec<String>,
+        /// They see every request and every event.
+        #[arg(long)]
+        auditor: bool,
+        /// As an auditor, and they may end any access.
+        #[arg(long)]
+        admin: bool,
+        /// One JSON document on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct File {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Check(file) => {
+            let config = Config::load(&file.config)?;
+            gatepass_server::check(&config)?;
+            let roles: usize = config.catalogue.resources.iter().map(|r| r.roles.len()).sum();
+            let (targets, resources) = (config.targets.len(), config.catalogue.resources.len());
+            println!("ok: {targets} targets, {resources} resources, {roles} roles");
+            Ok(())
+        }
+        Command::Serve { file, listen, log_format } => {
+            log(log_format);
+            serve(Config::load(&file.config)?, listen).await
+        }
+        Command::Invite { file, person, name, groups, auditor, admin, json } => {
+            let config = Config::load(&file.config)?;
+            let groups = groups.into_iter().map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect();
+            let person = person.trim().to_owned();
+            if person.is_empty() || name.trim().is_empty() {
+                return Err("--person and --name need a value".into());
+            }
+            let invitation =
+                Invitation { handle: person, name: name.trim().to_owned(), groups, auditor, admin };
+            let store = gatepass_server::open_store(&config, Default::default())?;
+            let invited = invite(&*store, &config, invitation, SystemClock.now()).await?;
+            if json {
+                println!("{}", serde_json::to_string(&invited)?);
+            } else {
+                println!("{}", invited.link);
+                eprintln!("For {}, one device, until {}.", invited.person, invited.expires_at);
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = gatepass_server::start(config, Options { listen, ..Options::default() }).await?;
+    println!("listening on http://{}", running.addr);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    running.shutdown().await;
+    Ok(())
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => to_stderr.with_ansi(false).init(),
+        LogFormat::Json => to_stderr.json().init(),
+    }
+}

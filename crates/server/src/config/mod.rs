@@ -1,0 +1,185 @@
+//! The configuration: one TOML file with the server, the targets and the catalogue. Every fault says where it is
+//! and what was expected.
+
+mod place;
+mod target;
+
+pub use target::{FakeTarget, Kind, Password, Target};
+
+use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
+use place::Places;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    server: ServerSection,
+    #[serde(default)]
+    target: Vec<target::TargetSection>,
+    #[serde(default)]
+    resource: Vec<ResourceSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerSection {
+    name: Spanned<String>,
+    listen: Option<Spanned<String>>,
+    public_url: Option<Spanned<String>>,
+    data: Option<Spanned<String>>,
+    database: Option<Spanned<String>>,
+    limits: Option<LimitsSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    per_second: Option<Spanned<u32>>,
+    burst: Option<Spanned<u32>>,
+}
+
+/// What the server runs by, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it stands, for messages.
+    pub file: PathBuf,
+    /// Shown to people; the origin of the log.
+    pub name: String,
+    /// `HOST:PORT`
+    pub listen: String,
+    /// What devices connect to; without a slash at the end.
+    pub public_url: Option<String>,
+    pub data: PathBuf,
+    pub limits: Limits,
+    pub targets: Vec<Target>,
+    pub catalogue: Catalogue,
+}
+
+/// How many requests one device, or one address before it signed in, may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { per_second: 50, burst: 200 }
+    }
+}
+
+/// Every fault that was found, one per line: `FILE:LINE:COL: message`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines.join("\n"))]
+pub struct ConfigError {
+    pub lines: Vec<String>,
+}
+
+const LISTEN: &str = "127.0.0.1:7420";
+
+impl Config {
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|e| ConfigError {
+            lines: vec![format!("{}: cannot be read: {e}, expected a configuration file", file.display())],
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads `text` as if it stood in `file`: paths in it are relative to the file's folder.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let places = Places::new(file, text);
+        let read: File = toml::from_str(text).map_err(|error| {
+            let message = place::expected(error.message());
+            ConfigError { lines: vec![places.line(error.span().map_or(0, |s| s.start), &message)] }
+        })?;
+        read.check(file).map_err(|mut faults| {
+            faults.sort_by_key(|f| f.span.start);
+            ConfigError { lines: faults.iter().map(|f| places.line(f.span.start, &f.message)).collect() }
+        })
+    }
+
+    /// The base URL for devices when the server listens on `listen`.
+    pub fn url_for(&self, listen: &str) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{listen}"))
+    }
+}
+
+fn fault<T>(at: &Spanned<T>, message: impl Into<String>) -> Fault {
+    Fault { span: at.span(), message: message.into() }
+}
+
+impl File {
+    fn check(self, file: &Path) -> Result<Config, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let server = self.server;
+        if server.name.get_ref().trim().is_empty() {
+            faults.push(fault(&server.name, "name is empty, expected a name such as “example.com/gatepass”"));
+        }
+        if let Some(listen) = &server.listen
+            && !is_address(listen.get_ref())
+        {
+            let message = format!("“{}” is not an address, expected HOST:PORT", listen.get_ref());
+            faults.push(fault(listen, message));
+        }
+        if let Some(url) = &server.public_url
+            && !["http://", "https://"]
+                .iter()
+                .any(|s| url.get_ref().strip_prefix(s).is_some_and(|h| !h.is_empty()))
+        {
+            let message = format!("“{}” is not a URL, expected https://HOST", url.get_ref());
+            faults.push(fault(url, message));
+        }
+        if let Some(database) = &server.database {
+            let message = "a shared PostgreSQL database is not available in this version, expected no “database”: \
+                           the server keeps SQLite in “data”";
+            faults.push(fault(database, message));
+        }
+        let limits = limits(server.limits, &mut faults);
+        let targets = target::check(self.target, folder, &mut faults);
+        let known: Vec<(String, String)> =
+            targets.iter().map(|t| (t.id.clone(), t.kind_name.to_owned())).collect();
+        let catalogue = match Catalogue::build(&self.resource, &known) {
+            Ok(catalogue) => catalogue,
+            Err(more) => {
+                faults.extend(more);
+                Catalogue::default()
+            }
+        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let data = server.data.map_or_else(|| "./data".to_owned(), Spanned::into_inner);
+        Ok(Config {
+            file: file.to_owned(),
+            name: server.name.into_inner(),
+            listen: server.listen.map_or_else(|| LISTEN.to_owned(), Spanned::into_inner),
+            public_url: server.public_url.map(|u| u.get_ref().trim_end_matches('/').to_owned()),
+            data: folder.join(data),
+            limits,
+            targets: targets.into_iter().filter_map(target::Checked::usable).collect(),
+            catalogue,
+        })
+    }
+}
+
+fn limits(section: Option<LimitsSection>, faults: &mut Vec<Fault>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(section) = section else { return limits };
+    for (given, place) in [(section.per_second, &mut limits.per_second), (section.burst, &mut limits.burst)] {
+        if let Some(given) = given {
+            if *given.get_ref() == 0 {
+                faults.push(fault(&given, "0 would refuse everybody, expected at least 1"));
+            }
+            *place = *given.get_ref();
+        }
+    }
+    limits
+}
+
+/// `HOST:PORT`, the host a name or an address.
+pub fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}

@@ -1,0 +1,125 @@
+//! The targets of the configuration, connected.
+
+use crate::config::{Config, ConfigError, FakeTarget, Kind, Password};
+use async_trait::async_trait;
+use gatepass_connectors::fake::{Fake, Fault, Verb};
+use gatepass_connectors::postgres::Postgres;
+use gatepass_connectors::{Access, Class, Connector, Found, Removed, TargetError};
+use gatepass_core::Time;
+use gatepass_core::id::GrantId;
+use gatepass_core::wire::Secret;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connectors by the target's id.
+#[derive(Clone, Default)]
+pub struct Targets(BTreeMap<String, Arc<dyn Connector>>);
+
+impl Targets {
+    /// Makes every connector of the configuration, except for those in `given`. Connects to nothing yet.
+    pub fn new(config: &Config, given: &BTreeMap<String, Arc<dyn Connector>>) -> Result<Self, ConfigError> {
+        let mut targets = BTreeMap::new();
+        let mut lines = Vec::new();
+        for target in &config.targets {
+            let made = match given.get(&target.id) {
+                Some(connector) => Ok(connector.clone()),
+                None => connector(&target.kind),
+            };
+            match made {
+                Ok(connector) => drop(targets.insert(target.id.clone(), connector)),
+                Err(error) => {
+                    lines.push(format!("{}: target “{}”: {error}", config.file.display(), target.id))
+                }
+            }
+        }
+        if lines.is_empty() { Ok(Self(targets)) } else { Err(ConfigError { lines }) }
+    }
+
+    /// A target that grants still name may be gone from the configuration.
+    pub fn get(&self, id: &str) -> Result<&Arc<dyn Connector>, TargetError> {
+        self.0.get(id).ok_or_else(|| {
+            TargetError::Configuration(format!(
+                "the target “{id}” is no longer in the server’s configuration"
+            ))
+        })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Arc<dyn Connector>)> {
+        self.0.iter()
+    }
+}
+
+fn connector(kind: &Kind) -> Result<Arc<dyn Connector>, TargetError> {
+    Ok(match kind {
+        Kind::Postgres { url, password } => Arc::new(Postgres::new(url, &read(password.as_ref())?)?),
+        Kind::Sample => Arc::new(Fake::new()),
+        Kind::Fake(how) => Arc::new(Slow::new(*how)),
+    })
+}
+
+fn read(password: Option<&Password>) -> Result<SecretString, TargetError> {
+    let text = match password {
+        None => String::new(),
+        Some(Password::File(path)) => std::fs::read_to_string(path)
+            .map_err(|e| TargetError::Configuration(format!("{} cannot be read: {e}", path.display())))?,
+        Some(Password::Env(name)) => std::env::var(name)
+            .map_err(|_| TargetError::Configuration(format!("the environment variable {name} is not set")))?,
+    };
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The fake target as the configuration asks for it: slow, and failing at first.
+struct Slow {
+    fake: Fake,
+    delay: Duration,
+}
+
+impl Slow {
+    fn new(how: FakeTarget) -> Self {
+        let fake = Fake::new();
+        let down = || TargetError::Unreachable("told to fail".to_owned());
+        for verb in [Verb::Provision, Verb::Remove] {
+            for _ in 0..how.fail_before {
+                fake.next(verb, Fault::Before(down()));
+            }
+            for _ in 0..how.fail_after {
+                fake.next(verb, Fault::After(down()));
+            }
+        }
+        Self { fake, delay: how.delay }
+    }
+
+    async fn wait(&self) {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for Slow {
+    fn class(&self) -> Class {
+        self.fake.class()
+    }
+
+    async fn provision(&self, access: &Access) -> Result<Secret, TargetError> {
+        self.wait().await;
+        self.fake.provision(access).await
+    }
+
+    async fn guard(&self, grant: GrantId, until: Time) -> Result<(), TargetError> {
+        self.wait().await;
+        self.fake.guard(grant, until).await
+    }
+
+    async fn remove(&self, grant: GrantId) -> Result<Removed, TargetError> {
+        self.wait().await;
+        self.fake.remove(grant).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<Found>, TargetError> {
+        self.fake.inspect().await
+    }
+}

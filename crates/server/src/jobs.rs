@@ -1,0 +1,162 @@
+//! The workers: they claim due jobs, do them on the targets, and report back. A job that was claimed is never
+//! lost: its lease ends, and every step can be done again.
+
+use crate::Time;
+use crate::app::{App, ReportError};
+use crate::store::{Job, JobKind, Lookup, Room, Row, Settled, StoreError};
+use chrono::TimeDelta;
+use gatepass_core::command::Report;
+use rand::Rng as _;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tokio::task::{Id, JoinSet};
+
+mod end;
+mod guard;
+mod provision;
+
+/// Longer than any connector's own time limit.
+const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// How many jobs run on one target at once.
+const PER_TARGET: usize = 8;
+/// How many run that touch no target.
+const WITHOUT_TARGET: usize = 32;
+const FIRST_DELAY_MS: u64 = 500;
+const LONGEST_DELAY_MS: u64 = 30_000;
+/// How long a stopping server waits for what runs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// When the store does not take what a worker has to say.
+const STORE_DELAY: TimeDelta = TimeDelta::seconds(1);
+
+/// Runs until the server stops, then lets what runs finish.
+pub async fn run(app: App) {
+    let mut running: JoinSet<()> = JoinSet::new();
+    let mut held: HashMap<Id, Job> = HashMap::new();
+    while !*app.stopping.borrow() {
+        let now = app.clock.now();
+        let next = match app.store.claim(now, now + LEASE, room(&held)).await {
+            Ok(claimed) => {
+                for job in claimed.jobs {
+                    let work = work(app.clone(), job.clone());
+                    held.insert(running.spawn(work).id(), job);
+                }
+                claimed.next
+            }
+            Err(error) => {
+                tracing::error!(%error, "could not claim jobs");
+                Some(now + STORE_DELAY)
+            }
+        };
+        metrics::gauge!("gatepass_jobs_running").set(held.len() as f64);
+        tokio::select! {
+            () = app.work.notified() => {}
+            () = due(&app, next) => {}
+            Some(done) = running.join_next_with_id() => ended(&app, done, &mut held).await,
+            () = app.stopped() => {}
+        }
+    }
+    let finish = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(PATIENCE, finish).await.is_err() {
+        tracing::warn!("stopped with jobs unfinished; they go on at the next start");
+    }
+}
+
+async fn due(app: &App, next: Option<Time>) {
+    match next {
+        Some(at) => app.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn room(held: &HashMap<Id, Job>) -> Room {
+    let mut room =
+        Room { otherwise: PER_TARGET, by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET)]) };
+    for job in held.values() {
+        room.take(&job.target);
+    }
+    room
+}
+
+async fn ended(app: &App, done: Result<(Id, ()), tokio::task::JoinError>, held: &mut HashMap<Id, Job>) {
+    match done {
+        Ok((id, ())) => drop(held.remove(&id)),
+        Err(error) => {
+            if let Some(job) = held.remove(&error.id()) {
+                tracing::error!(kind = job.kind.name(), subject = %job.subject, "a worker broke off");
+                let due = app.clock.now() + TimeDelta::milliseconds(LONGEST_DELAY_MS as i64);
+                if let Err(error) = app.settle(&job, Settled::Again { due, failed: true }).await {
+                    tracing::error!(%error, "its job waits for its lease to end");
+                }
+            }
+        }
+    }
+}
+
+/// Does a job until what came of it is written down.
+async fn work(app: App, job: Job) {
+    loop {
+        let outcome = match job.kind {
+            JobKind::Lapse => lapse(&app, &job).await,
+            JobKind::Provision => provision::run(&app, &job).await,
+            JobKind::Guard => guard::run(&app, &job).await,
+            JobKind::End => end::run(&app, &job).await,
+        };
+        match outcome {
+            Ok(()) => return,
+            // Someone else has the job, or it is over: whatever this worker found no longer matters.
+            Err(StoreError::LeaseLost) => return,
+            Err(error) => {
+                tracing::error!(%error, kind = job.kind.name(), subject = %job.subject, "could not write what a job did");
+                tokio::select! {
+                    () = app.clock.sleep_until(app.clock.now() + STORE_DELAY) => {}
+                    () = app.stopped() => return,
+                }
+            }
+        }
+    }
+}
+
+async fn lapse(app: &App, job: &Job) -> Result<(), StoreError> {
+    match app.report(job, Settled::Done, &Report::LapseDue, None).await {
+        Ok(_) => Ok(()),
+        Err(ReportError::Store(error)) => Err(error),
+        // Decided meanwhile.
+        Err(ReportError::Refused(_)) => app.settle(job, Settled::Done).await,
+    }
+}
+
+async fn row(app: &App, job: &Job) -> Result<Option<Row>, StoreError> {
+    Ok(app.store.load(None, Some(Lookup::Request(job.request))).await?.row)
+}
+
+/// When to try again after the `attempts`th failure: doubling, capped, with jitter.
+fn again_at(now: Time, attempts: u32) -> Time {
+    let base = FIRST_DELAY_MS.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_DELAY_MS);
+    let millis = rand::thread_rng().gen_range(base * 4 / 5..=base);
+    now + TimeDelta::milliseconds(i64::try_from(millis).unwrap_or(0))
+}
+
+/// Which failures are told in the log: the first, the third, and then every tenth.
+const fn worth_telling(attempts: u32) -> bool {
+    attempts == 1 || attempts == 3 || attempts.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_their_cap() {
+        let now = Time::default();
+        for (attempts, most) in [(1, 500), (2, 1_000), (6, 16_000), (7, 30_000), (4_000_000, 30_000)] {
+            let wait = (again_at(now, attempts) - now).num_milliseconds();
+            assert!((most * 4 / 5..=most).contains(&wait), "{attempts}: {wait}");
+        }
+    }
+
+    #[test]
+    fn a_long_outage_does_not_flood_the_log() {
+        let told: Vec<u32> = (1..=40).filter(|n| worth_telling(*n)).collect();
+        assert_eq!(told, [1, 3, 10, 20, 30, 40]);
+    }
+}

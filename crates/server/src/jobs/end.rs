@@ -1,0 +1,85 @@
+//! Ending an access: retried for ever, and over only when the target was read back.
+
+use super::{again_at, row, worth_telling};
+use crate::app::{App, ReportError};
+use crate::store::{Job, Settled, StoreError};
+use chrono::TimeDelta;
+use gatepass_connectors::TargetError;
+use gatepass_core::command::Report;
+use gatepass_core::id::GrantId;
+use gatepass_core::wire::GrantState;
+
+/// From here on a removal that fails is an alarm.
+const ALARM: u32 = 3;
+
+pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
+    match app.report(job, Settled::Hold, &Report::EndDue, None).await {
+        Ok(_) => remove(app, job).await,
+        Err(ReportError::Store(error)) => Err(error),
+        Err(ReportError::Refused(_)) => moved(app, job).await,
+    }
+}
+
+/// The end is later than the job had it, or the grant is over already.
+async fn moved(app: &App, job: &Job) -> Result<(), StoreError> {
+    let held = row(app, job).await?.and_then(|r| r.request.grant);
+    match held.filter(|g| !g.over()) {
+        None => app.settle(job, Settled::Done).await,
+        Some(grant) => {
+            // Never at once again, also if the clock was set back.
+            let soon = app.clock.now() + TimeDelta::milliseconds(100);
+            let due = grant.ends_at.unwrap_or(grant.latest_end).max(soon);
+            app.settle(job, Settled::Again { due, failed: false }).await
+        }
+    }
+}
+
+async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
+    let grant = GrantId(job.subject);
+    let removed = match app.targets.get(&job.target) {
+        Ok(connector) => connector.remove(grant).await,
+        Err(error) => Err(error),
+    };
+    match removed {
+        Ok(removed) => {
+            let said =
+                Report::Removed { checked_at: app.clock.now(), sessions_ended: removed.sessions_ended };
+            match app.report(job, Settled::Done, &said, None).await {
+                Ok(_) => {
+                    metrics::counter!("gatepass_grants_ended_total").increment(1);
+                    Ok(())
+                }
+                Err(ReportError::Store(error)) => Err(error),
+                Err(ReportError::Refused(refusal)) => {
+                    // Can't be: only this job's holder moves a grant on from Ending.
+                    tracing::error!(%refusal, %grant, "a removal was refused");
+                    app.settle(job, Settled::Done).await
+                }
+            }
+        }
+        Err(error) => failed(app, job, grant, error).await,
+    }
+}
+
+async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
+    let attempts = job.attempts + 1;
+    metrics::counter!("gatepass_removal_failures_total").increment(1);
+    if attempts >= ALARM {
+        tracing::error!(%error, attempts, %grant, target = job.target, alarm = true, "an access could not be removed");
+    } else {
+        tracing::warn!(%error, attempts, %grant, target = job.target, "an access could not be removed");
+    }
+    let how = Settled::Again { due: again_at(app.clock.now(), attempts), failed: true };
+    if !worth_telling(attempts) {
+        return app.settle(job, how).await;
+    }
+    let said = Report::RemovalFailed { message: error.to_string() };
+    match app.report(job, how, &said, None).await {
+        Ok(row) => {
+            debug_assert!(row.request.grant.is_some_and(|g| g.state == GrantState::Ending));
+            Ok(())
+        }
+        Err(ReportError::Store(error)) => Err(error),
+        Err(ReportError::Refused(_)) => app.settle(job, how).await,
+    }
+}

@@ -1,0 +1,57 @@
+//! What the targets have and no live grant explains: said, and removed when it carries our tag.
+
+use crate::app::App;
+use crate::store::StoreError;
+use chrono::TimeDelta;
+use gatepass_connectors::Connector;
+use gatepass_core::id::GrantId;
+use std::collections::BTreeSet;
+
+const EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// At start and every minute, until the server stops.
+pub async fn run(app: App) {
+    loop {
+        for (target, connector) in app.targets.iter() {
+            if let Err(error) = reconcile(&app, target, &**connector).await {
+                tracing::warn!(%error, target, "could not compare the target with the grants");
+            }
+        }
+        app.limits.tidy();
+        tokio::select! {
+            () = app.clock.sleep_until(app.clock.now() + EVERY) => {}
+            () = app.stopped() => return,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Target(#[from] gatepass_connectors::TargetError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn reconcile(app: &App, target: &str, connector: &dyn Connector) -> Result<(), Failed> {
+    let found: Vec<GrantId> = connector.inspect().await?.into_iter().map(|f| f.grant).collect();
+    // A grant's row is written before its access and closed after it is gone; only what was seen both times
+    // without a live grant is drift.
+    let unexplained = unexplained(app, &found).await?;
+    if unexplained.is_empty() {
+        return Ok(());
+    }
+    let still: BTreeSet<GrantId> = connector.inspect().await?.into_iter().map(|f| f.grant).collect();
+    for grant in unexplained.into_iter().filter(|g| still.contains(g)) {
+        metrics::counter!("gatepass_drift_total", "target" => target.to_owned()).increment(1);
+        let removed = connector.remove(grant).await?;
+        let sessions = removed.sessions_ended;
+        tracing::error!(%grant, target, sessions, alarm = true, "removed an access that no live grant explains");
+    }
+    Ok(())
+}
+
+async fn unexplained(app: &App, found: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
+    let live: BTreeSet<GrantId> = app.store.live(found).await?.into_iter().collect();
+    Ok(found.iter().filter(|g| !live.contains(g)).copied().collect())
+}

@@ -1,0 +1,96 @@
+//! Every route, on one screen.
+
+use crate::app::App;
+use crate::error::Problem;
+use crate::observe;
+use crate::routes::{catalogue, enroll, grants, health, log, me, requests, sessions, stream};
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::{StatusCode, request::Parts};
+use axum::middleware;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use gatepass_core::error::Code;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Gatepass", description = "Just-in-time access approval. Every write is a command that a device \
+        signed; see docs/api.md."),
+    modifiers(&Token)
+)]
+struct Described;
+
+pub fn router(app: App) -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(enroll::enroll))
+        .routes(routes!(sessions::challenge))
+        .routes(routes!(sessions::open))
+        .routes(routes!(me::me))
+        .routes(routes!(catalogue::catalogue))
+        .routes(routes!(catalogue::people))
+        .routes(routes!(requests::create, requests::list))
+        .routes(routes!(requests::preview))
+        .routes(routes!(requests::one))
+        .routes(routes!(requests::decide))
+        .routes(routes!(requests::withdraw))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::one))
+        .routes(routes!(grants::credential))
+        .routes(routes!(grants::give_back))
+        .routes(routes!(grants::revoke))
+        .routes(routes!(grants::extend))
+        .routes(routes!(stream::stream))
+        .routes(routes!(log::events))
+        .routes(routes!(log::head))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    router
+        .route("/openapi.json", get(move || std::future::ready(Json(description.clone()))))
+        .fallback(|| std::future::ready(Problem::new(Code::NotFound, "There is nothing at this address.")))
+        .method_not_allowed_fallback(|| std::future::ready(wrong_method()))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(observe::observe))
+        .with_state(app)
+}
+
+fn wrong_method() -> Problem {
+    Problem::malformed("This address does not take this method.").with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::from(Code::Internal).into_response()
+}
+
+struct Token;
+
+impl utoipa::Modify for Token {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("At most 15 minutes old, from POST /v1/sessions."))
+            .build();
+        let components = description.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The address a request came from.
+pub struct Peer(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let known = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Ok(Self(known.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+    }
+}

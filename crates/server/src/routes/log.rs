@@ -1,0 +1,97 @@
+//! The log, by cursor.
+
+use super::{Json, Query};
+use crate::app::App;
+use crate::auth::Reader;
+use crate::error::Problem;
+use axum::extract::State;
+use gatepass_core::Time;
+use gatepass_core::directory::Person;
+use gatepass_core::error::Code;
+use gatepass_core::text::{Digest, SaltedText};
+use gatepass_core::wire::{Head, LogPage, ProblemDetails};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The longest page.
+const MAX: usize = 5_000;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// Entries after this position; 0 unless given.
+    after: Option<u64>,
+    /// 1 to 5000; 1000 unless given.
+    limit: Option<usize>,
+}
+
+/// [`LogPage`] with the events as they are stored: canonical JSON, not parsed again.
+#[derive(Serialize)]
+pub struct StoredPage {
+    entries: Vec<StoredEntry>,
+    head: Head,
+    now: Time,
+    catalogue: Digest,
+    directory: Digest,
+    scope: Digest,
+}
+
+#[derive(Serialize)]
+struct StoredEntry {
+    seq: u64,
+    leaf: Digest,
+    event: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    texts: Vec<SaltedText>,
+}
+
+/// The log after a position: every leaf, and the events that you may see.
+#[utoipa::path(get, path = "/v1/log/events", params(LogQuery), security(("token" = [])), responses(
+    (status = 200, body = LogPage),
+    (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+))]
+pub async fn events(
+    State(app): State<App>,
+    reader: Reader,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<StoredPage>, Problem> {
+    let limit = query.limit.unwrap_or(1_000);
+    if !(1..=MAX).contains(&limit) {
+        return Err(Problem::malformed(format!("“limit” is from 1 to {MAX}.")));
+    }
+    let people = app.people.now();
+    let viewer = people.person(reader.person).ok_or(Code::Internal)?;
+    let slice = app.store.log(viewer, query.after.unwrap_or(0), limit).await?;
+    let mut entries = Vec::with_capacity(slice.entries.len());
+    for entry in slice.entries {
+        let event = entry.event.map(RawValue::from_string).transpose().map_err(|error| {
+            tracing::error!(%error, seq = entry.seq, "an event of the log is not JSON");
+            Problem::from(Code::Internal)
+        })?;
+        entries.push(StoredEntry { seq: entry.seq, leaf: entry.leaf, event, texts: entry.texts });
+    }
+    Ok(Json(StoredPage {
+        entries,
+        head: slice.head,
+        now: app.clock.now(),
+        catalogue: app.catalogue_hash.clone(),
+        directory: people.hash.clone(),
+        scope: scope(viewer),
+    }))
+}
+
+/// Changes when what this reader may see does.
+fn scope(viewer: &Person) -> Digest {
+    let by = (&viewer.groups, viewer.auditor, viewer.admin);
+    Digest::of(&serde_json::to_vec(&by).unwrap_or_default())
+}
+
+/// The log's size and root.
+#[utoipa::path(get, path = "/v1/log/head", security(("token" = [])), responses(
+    (status = 200, body = Head),
+    (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
+))]
+pub async fn head(State(app): State<App>, _: Reader) -> Result<Json<Head>, Problem> {
+    Ok(Json(app.store.head().await?))
+}

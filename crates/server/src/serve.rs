@@ -1,0 +1,194 @@
+//! Starting and stopping.
+
+use crate::app::{App, Inner};
+use crate::auth::Auth;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::connect::Targets;
+use crate::invite::EFFECTIVE_URL;
+use crate::limits::RateLimits;
+use crate::people::People;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Change, Store, StoreError};
+use crate::{jobs, reconcile, router};
+use gatepass_connectors::Connector;
+use gatepass_core::event::{By, Event, Fact};
+use gatepass_core::id::EventId;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// How a server is started beside its configuration.
+#[derive(Default)]
+pub struct Options {
+    /// Instead of the configuration's `listen`; port 0 takes a free one.
+    pub listen: Option<String>,
+    /// The machine's clock unless given.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Connectors to use for these targets instead of those of their kinds.
+    pub connectors: BTreeMap<String, Arc<dyn Connector>>,
+    pub sqlite: SqliteOptions,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("another server already runs on {0}")]
+    InUse(String),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, std::io::Error),
+}
+
+/// A running server. Dropping it stops it without waiting; [`Running::shutdown`] lets it finish.
+pub struct Running {
+    pub addr: SocketAddr,
+    /// What devices connect to.
+    pub url: String,
+    app: App,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    _lock: rusqlite::Connection,
+}
+
+/// How long connections may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the store of a configuration, making it if need be.
+pub fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(SqliteStore::open(&config.data, options)?))
+}
+
+/// Starts a server and answers once it serves.
+pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    crate::metrics::start();
+    let targets = Targets::new(&config, &options.connectors)?;
+    let store = open_store(&config, options.sqlite)?;
+    let lock = lock(&config.data)?;
+    let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
+    let listen = options.listen.unwrap_or_else(|| config.listen.clone());
+    let refused = |e| StartError::Listen(listen.clone(), e);
+    let listener = TcpListener::bind(&listen).await.map_err(refused)?;
+    let addr = listener.local_addr().map_err(refused)?;
+    let url = config.url_for(&addr.to_string());
+
+    store.reclaim().await?;
+    let people = People::load(&*store).await?;
+    let (stop, stopping) = watch::channel(false);
+    let app = App(Arc::new(Inner {
+        name: config.name,
+        catalogue_hash: config.catalogue.hash(),
+        catalogue: config.catalogue,
+        store,
+        clock,
+        people,
+        auth: Auth::default(),
+        limits: RateLimits::new(config.limits),
+        targets,
+        work: Notify::new(),
+        stopping,
+    }));
+    publish(&app, &url).await?;
+    let tasks = vec![
+        tokio::spawn(jobs::run(app.clone())),
+        tokio::spawn(reconcile::run(app.clone())),
+        tokio::spawn(follow(app.clone())),
+        tokio::spawn(serve(app.clone(), listener)),
+    ];
+    Ok(Running { addr, url, app, stop, tasks, _lock: lock })
+}
+
+impl Running {
+    /// Ends streams and connections, lets running jobs finish for a while, and answers when all is still.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks.drain(..) {
+            // A task only fails by a panic, which is logged where it happens.
+            let _ = task.await;
+        }
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.app.store
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn serve(app: App, listener: TcpListener) {
+    let router = router::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let told = app.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.stopped().await });
+    let patience = async {
+        app.stopped().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        done = serving.into_future() => {
+            if let Err(error) = done {
+                tracing::error!(%error, "stopped serving");
+            }
+        }
+        () = patience => tracing::warn!("some connections did not end in time"),
+    }
+}
+
+/// Reads the people again when another process changed them.
+async fn follow(app: App) {
+    let mut outside = app.store.outside();
+    loop {
+        tokio::select! {
+            changed = outside.changed() => if changed.is_err() { return },
+            () = app.stopped() => return,
+        }
+        if let Err(error) = app.people.reload(&*app.store).await {
+            tracing::warn!(%error, "could not read the people again");
+        }
+    }
+}
+
+/// Logs the catalogue when it is another than last time, and keeps where this server listens.
+async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
+    const PUBLISHED: &str = "catalogue";
+    let mut change = Change { settings: vec![(EFFECTIVE_URL, url.to_owned())], ..Change::default() };
+    if app.store.setting(PUBLISHED).await?.as_deref() != Some(app.catalogue_hash.0.as_str()) {
+        change.settings.push((PUBLISHED, app.catalogue_hash.0.clone()));
+        change.events.push(Event {
+            id: EventId(Uuid::now_v7()),
+            at: app.clock.now(),
+            by: By::Gatepass,
+            request: None,
+            fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone() },
+            command: None,
+        });
+    }
+    app.commit(change).await.map(|_| ())
+}
+
+/// One server per data directory. SQLite's own lock ends with the process, however it ends.
+fn lock(data: &Path) -> Result<rusqlite::Connection, StartError> {
+    let in_use = |_| StartError::InUse(data.display().to_string());
+    let db = rusqlite::Connection::open(data.join("serving.lock")).map_err(in_use)?;
+    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;").map_err(in_use)?;
+    Ok(db)
+}
+
+/// Checks that a configuration can be served, without connecting to anything.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    Targets::new(config, &BTreeMap::new()).map(|_| ())
+}

@@ -1,0 +1,325 @@
+//! The port to what the server keeps. `commit` is the one write: everything in a [`Change`] happens, or nothing.
+
+pub mod sqlite;
+
+use crate::Time;
+use async_trait::async_trait;
+use gatepass_core::directory::Person;
+use gatepass_core::event::Event;
+use gatepass_core::id::{CommandId, DeviceId, GrantId, PersonId, RequestId};
+use gatepass_core::request::Request;
+use gatepass_core::text::{Digest, SaltedText, Texts};
+use gatepass_core::wire::Head;
+use std::collections::BTreeMap;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// A projection and how often it was written; a write names the version it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub request: Request,
+    pub version: u64,
+}
+
+/// How a request is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    Request(RequestId),
+    Number(u64),
+    Grant(GrantId),
+    /// The id of a grant, or of its request.
+    Either(Uuid),
+}
+
+/// A command that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub id: CommandId,
+    /// Of the canonical body and the signature.
+    pub digest: Digest,
+    /// The request it was about.
+    pub request: Option<RequestId>,
+}
+
+/// What a decision needs, read together.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub recorded: Option<Recorded>,
+    pub row: Option<Row>,
+    /// The request whose grant `row` extends.
+    pub parent: Option<Row>,
+}
+
+/// What a view needs beside the row.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    pub texts: BTreeMap<Digest, String>,
+    /// The pending request to extend the row's grant.
+    pub extension: Option<RequestId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JobKind {
+    End,
+    Provision,
+    Guard,
+    Lapse,
+}
+
+impl JobKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Provision => "provision",
+            Self::Guard => "guard",
+            Self::Lapse => "lapse",
+        }
+    }
+}
+
+/// Durable work, leased to this worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: i64,
+    pub kind: JobKind,
+    /// The grant; for [`JobKind::Lapse`] the request.
+    pub subject: Uuid,
+    pub request: RequestId,
+    /// Empty when no target is touched.
+    pub target: String,
+    pub due: Time,
+    /// Failed tries so far.
+    pub attempts: u32,
+    pub fence: i64,
+    pub puts: i64,
+}
+
+/// A change of the work to do. There is at most one job per kind and subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobChange {
+    /// Writes the job, or moves it earlier; never later.
+    Put {
+        kind: JobKind,
+        subject: Uuid,
+        request: RequestId,
+        target: String,
+        due: Time,
+    },
+    /// Moves it to `due`, which may be later.
+    Postpone {
+        kind: JobKind,
+        subject: Uuid,
+        due: Time,
+    },
+    Cancel {
+        kind: JobKind,
+        subject: Uuid,
+    },
+    /// Deletes the grant's jobs and its sealed secret.
+    Forget {
+        grant: GrantId,
+    },
+}
+
+/// What becomes of the job a worker holds; refused when the lease was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    pub job: Job,
+    pub how: Settled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Still at it.
+    Hold,
+    /// Done; if the job was moved meanwhile, it stays to be done again.
+    Done,
+    /// Try again at `due`, unless the job was moved meanwhile.
+    Again { due: Time, failed: bool },
+}
+
+/// One write of a projection: 0 is expected of one that must not exist yet.
+#[derive(Clone, Debug)]
+pub struct RowChange {
+    pub request: Request,
+    pub expected: u64,
+}
+
+/// A secret that only its device can open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub grant: GrantId,
+    pub device: DeviceId,
+    /// libsodium sealed box, base64.
+    pub sealed: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub id: DeviceId,
+    pub person: PersonId,
+    pub name: String,
+    /// Ed25519, base64.
+    pub signing_key: String,
+    /// X25519, base64.
+    pub seal_key: String,
+    pub disabled: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// SHA-256 of the code.
+    pub code: Digest,
+    pub person: PersonId,
+    pub expires_at: Time,
+    pub used_by: Option<DeviceId>,
+}
+
+/// Everything that happens together.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    pub command: Option<Recorded>,
+    pub settle: Option<Settle>,
+    pub rows: Vec<RowChange>,
+    /// In order. The store gives each its position, and a `request.created` (and its row) its number.
+    pub events: Vec<Event>,
+    /// Only those that an event names are kept.
+    pub texts: Texts,
+    pub jobs: Vec<JobChange>,
+    pub sealed: Option<Sealed>,
+    pub people: Vec<Person>,
+    pub invite: Option<Invite>,
+    /// A device that joins, and the invite it uses up.
+    pub device: Option<(Device, Digest)>,
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// What was committed.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    pub head: Head,
+    /// The rows as written, in the order of the change.
+    pub rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A row was written by someone else since it was read: read again and decide again.
+    #[error("a row changed meanwhile")]
+    Conflict,
+    /// The command's id is taken, with these bytes.
+    #[error("the command was already carried out")]
+    Repeated(Recorded),
+    /// The invite was used meanwhile, or the device's id is taken.
+    #[error("the invite was used meanwhile, or the device is known already")]
+    AlreadyJoined,
+    /// Another worker holds the job now, or it is gone.
+    #[error("the lease of the job was lost")]
+    LeaseLost,
+    #[error("the disk is full")]
+    Full,
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Which requests to list, newest first.
+#[derive(Clone, Debug)]
+pub struct ListFilter {
+    /// Only what this person may see.
+    pub viewer: Person,
+    pub mine: bool,
+    pub pending: bool,
+    pub with_grant: bool,
+    /// Numbers below this one.
+    pub before: Option<u64>,
+    pub limit: usize,
+}
+
+/// One position of the log, as far as a reader may see it.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    pub seq: u64,
+    pub leaf: Digest,
+    /// Canonical JSON.
+    pub event: Option<String>,
+    pub texts: Vec<SaltedText>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSlice {
+    pub entries: Vec<LogEntry>,
+    pub head: Head,
+}
+
+/// What a claim found.
+#[derive(Clone, Debug, Default)]
+pub struct Claimed {
+    pub jobs: Vec<Job>,
+    /// When the next job is due that was neither claimed nor is leased; maybe past, when a target is at its bound.
+    pub next: Option<Time>,
+}
+
+/// How many jobs may be claimed per target; targets not named have `otherwise`.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    pub otherwise: usize,
+    pub by_target: BTreeMap<String, usize>,
+}
+
+impl Room {
+    pub fn left(&self, target: &str) -> usize {
+        self.by_target.get(target).copied().unwrap_or(self.otherwise)
+    }
+
+    pub fn take(&mut self, target: &str) {
+        let left = self.left(target).saturating_sub(1);
+        self.by_target.insert(target.to_owned(), left);
+    }
+}
+
+/// Work that is being retried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub jobs: u64,
+    /// Ends that failed three times or more.
+    pub alarms: u64,
+}
+
+/// Durable state.
+///
+/// - Durability: when a write returns `Ok`, it survives a crash of the process and of the machine.
+/// - Concurrency: writes may come from many tasks and, for people and invites, from other processes; they take
+///   effect one after another. A read sees every write that returned before it began, whole.
+/// - Retry: after an error nothing of the write happened, except after [`StoreError::Failed`] from a lost
+///   connection; ids make repeating harmless.
+#[async_trait]
+pub trait Store: Send + Sync {
+    async fn commit(&self, change: Change) -> Result<Committed, StoreError>;
+
+    /// Leases due jobs, the longest due first: none whose subject has a leased job, and not more per target than
+    /// `room` says.
+    async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError>;
+
+    /// Ends every lease. Only for a store with one node, before its first claim.
+    async fn reclaim(&self) -> Result<(), StoreError>;
+
+    /// The command, the request it is about, and the one that extends.
+    async fn load(&self, command: Option<CommandId>, request: Option<Lookup>) -> Result<Loaded, StoreError>;
+    async fn detail(&self, request: &Request) -> Result<Detail, StoreError>;
+    async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError>;
+    async fn log(&self, viewer: &Person, after: u64, limit: usize) -> Result<LogSlice, StoreError>;
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
+    async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError>;
+    async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError>;
+    async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError>;
+    /// Of these grants, those that are neither ended nor failed.
+    async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError>;
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+
+    /// The log's size, whoever writes.
+    fn heads(&self) -> watch::Receiver<u64>;
+    /// Counts writes by other processes.
+    fn outside(&self) -> watch::Receiver<u64>;
+}

@@ -1,0 +1,157 @@
+//! `job`: durable work, leased.
+
+use super::{fail, millis, time};
+use crate::Time;
+use crate::store::{Backlog, Claimed, Job, JobChange, JobKind, Room, Settle, Settled, StoreError};
+use rusqlite::{Connection, params};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+fn kind(name: &str) -> Option<JobKind> {
+    [JobKind::End, JobKind::Provision, JobKind::Guard, JobKind::Lapse].into_iter().find(|k| k.name() == name)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Job>> {
+    let (name, subject, request): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    let (Some(kind), Ok(subject), Ok(request)) = (kind(&name), Uuid::parse_str(&subject), request.parse())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Job {
+        id: row.get(0)?,
+        kind,
+        subject,
+        request,
+        target: row.get(4)?,
+        due: time(row.get(5)?),
+        attempts: row.get(6)?,
+        fence: row.get(7)?,
+        puts: row.get(8)?,
+    }))
+}
+
+pub fn change(db: &Connection, change: &JobChange, settle: Option<&Settle>) -> Result<(), StoreError> {
+    match change {
+        JobChange::Put { kind, subject, .. }
+            if settle.is_some_and(|s| {
+                s.how == Settled::Hold && s.job.kind == *kind && s.job.subject == *subject
+            }) =>
+        {
+            // The worker that holds this very job is doing it.
+            Ok(())
+        }
+        JobChange::Put { kind, subject, request, target, due } => db
+            .prepare_cached(
+                "INSERT INTO job (kind, subject, request_id, target, due) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (kind, subject) DO UPDATE SET due = min(due, excluded.due), puts = puts + 1",
+            )
+            .and_then(|mut q| {
+                q.execute(params![
+                    kind.name(),
+                    subject.to_string(),
+                    request.to_string(),
+                    target,
+                    millis(*due)
+                ])
+            })
+            .map(|_| ())
+            .map_err(fail),
+        JobChange::Postpone { kind, subject, due } => db
+            .prepare_cached("UPDATE job SET due = ?3, puts = puts + 1 WHERE kind = ?1 AND subject = ?2")
+            .and_then(|mut q| q.execute(params![kind.name(), subject.to_string(), millis(*due)]))
+            .map(|_| ())
+            .map_err(fail),
+        JobChange::Cancel { kind, subject } => db
+            .prepare_cached("DELETE FROM job WHERE kind = ?1 AND subject = ?2")
+            .and_then(|mut q| q.execute(params![kind.name(), subject.to_string()]))
+            .map(|_| ())
+            .map_err(fail),
+        JobChange::Forget { grant } => {
+            let grant = grant.to_string();
+            db.prepare_cached("DELETE FROM job WHERE subject = ?1")
+                .and_then(|mut q| q.execute([&grant]))
+                .map_err(fail)?;
+            db.prepare_cached("DELETE FROM sealed WHERE grant_id = ?1")
+                .and_then(|mut q| q.execute([&grant]))
+                .map(|_| ())
+                .map_err(fail)
+        }
+    }
+}
+
+pub fn settle(db: &Connection, settle: &Settle) -> Result<(), StoreError> {
+    let Job { id, fence, puts, .. } = &settle.job;
+    let touched = match settle.how {
+        Settled::Hold => db
+            .prepare_cached("UPDATE job SET fence = fence WHERE id = ?1 AND fence = ?2")
+            .and_then(|mut q| q.execute(params![id, fence])),
+        Settled::Done => db
+            .prepare_cached("DELETE FROM job WHERE id = ?1 AND fence = ?2 AND puts = ?3")
+            .and_then(|mut q| q.execute(params![id, fence, puts]))
+            .and_then(|deleted| if deleted > 0 { Ok(deleted) } else { release(db, *id, *fence) }),
+        Settled::Again { due, failed } => db
+            .prepare_cached(
+                "UPDATE job SET leased_until = NULL, attempts = attempts + ?4,
+                     due = CASE WHEN puts = ?5 THEN ?3 ELSE due END
+                 WHERE id = ?1 AND fence = ?2",
+            )
+            .and_then(|mut q| q.execute(params![id, fence, millis(due), failed, puts])),
+    };
+    if touched.map_err(fail)? == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
+}
+
+fn release(db: &Connection, id: i64, fence: i64) -> rusqlite::Result<usize> {
+    db.prepare_cached("UPDATE job SET leased_until = NULL WHERE id = ?1 AND fence = ?2")
+        .and_then(|mut q| q.execute(params![id, fence]))
+}
+
+pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<Claimed, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts FROM job j
+             WHERE (leased_until IS NULL OR leased_until < ?1)
+               AND NOT EXISTS (SELECT 1 FROM job o WHERE o.subject = j.subject AND o.leased_until >= ?1)
+             ORDER BY due",
+        )
+        .map_err(fail)?;
+    let mut claimed = Claimed::default();
+    let mut subjects = HashSet::new();
+    let mut rows = query.query([millis(now)]).map_err(fail)?;
+    while let Some(row) = rows.next().map_err(fail)? {
+        let Some(job) = read(row).map_err(fail)? else { continue };
+        if job.due > now {
+            claimed.next = Some(job.due);
+            break;
+        }
+        // The others wait for room, or for their grant's other job: whoever ends that work claims again.
+        if room.left(&job.target) > 0 && subjects.insert(job.subject) {
+            room.take(&job.target);
+            claimed.jobs.push(job);
+        }
+    }
+    drop(rows);
+    let mut lease = db
+        .prepare_cached("UPDATE job SET leased_until = ?2, fence = fence + 1 WHERE id = ?1")
+        .map_err(fail)?;
+    for job in &mut claimed.jobs {
+        lease.execute(params![job.id, millis(until)]).map_err(fail)?;
+        job.fence += 1;
+    }
+    Ok(claimed)
+}
+
+pub fn reclaim(db: &Connection) -> Result<(), StoreError> {
+    db.execute("UPDATE job SET leased_until = NULL, fence = fence + 1 WHERE leased_until IS NOT NULL", [])
+        .map(|_| ())
+        .map_err(fail)
+}
+
+pub fn backlog(db: &Connection) -> Result<Backlog, StoreError> {
+    db.prepare_cached("SELECT count(*), count(*) FILTER (WHERE kind = 'end' AND attempts >= 3) FROM job")
+        .and_then(|mut q| {
+            q.query_row([], |row| {
+                Ok(Backlog { jobs: row.get::<_, i64>(0)? as u64, alarms: row.get::<_, i64>(1)? as u64 })
+            })
+        })
+        .map_err(fail)
+}

@@ -1,0 +1,130 @@
+//! `person`, `device`, `invite`: who may talk to the server.
+
+use super::{fail, json, millis, parse, time};
+use crate::store::{Device, Invite, StoreError};
+use gatepass_core::directory::Person;
+use gatepass_core::text::Digest;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+fn id<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
+}
+
+pub fn people(db: &Connection) -> Result<Vec<Person>, StoreError> {
+    let mut query = db
+        .prepare_cached("SELECT id, handle, name, groups, auditor, admin FROM person ORDER BY handle")
+        .map_err(fail)?;
+    query
+        .query_map([], |row| {
+            Ok(Person {
+                id: id(row, 0)?,
+                handle: row.get(1)?,
+                name: row.get(2)?,
+                groups: parse(&row.get::<_, String>(3)?)?,
+                auditor: row.get(4)?,
+                admin: row.get(5)?,
+            })
+        })
+        .and_then(Iterator::collect)
+        .map_err(fail)
+}
+
+pub fn write(db: &Connection, person: &Person) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO person (id, handle, name, groups, auditor, admin) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, name = excluded.name,
+             groups = excluded.groups, auditor = excluded.auditor, admin = excluded.admin",
+    )
+    .and_then(|mut q| {
+        q.execute(params![
+            person.id.to_string(),
+            person.handle,
+            person.name,
+            json(&person.groups)?,
+            person.auditor,
+            person.admin
+        ])
+    })
+    .map(|_| ())
+    .map_err(|error| match error.sqlite_error_code() {
+        // Another process gave the handle to someone at the same moment.
+        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreError::Conflict,
+        _ => fail(error),
+    })
+}
+
+pub fn devices(db: &Connection) -> Result<Vec<Device>, StoreError> {
+    let mut query = db
+        .prepare_cached("SELECT id, person_id, name, signing_key, seal_key, disabled FROM device")
+        .map_err(fail)?;
+    query
+        .query_map([], |row| {
+            Ok(Device {
+                id: id(row, 0)?,
+                person: id(row, 1)?,
+                name: row.get(2)?,
+                signing_key: row.get(3)?,
+                seal_key: row.get(4)?,
+                disabled: row.get(5)?,
+            })
+        })
+        .and_then(Iterator::collect)
+        .map_err(fail)
+}
+
+/// Uses the invite up. Both or neither.
+pub fn join(db: &Connection, device: &Device, invite: &Digest) -> Result<(), StoreError> {
+    let used = db
+        .prepare_cached("UPDATE invite SET used_by = ?2 WHERE code = ?1 AND used_by IS NULL")
+        .and_then(|mut q| q.execute(params![invite.0, device.id.to_string()]))
+        .map_err(fail)?;
+    let written = db
+        .prepare_cached(
+            "INSERT INTO device (id, person_id, name, signing_key, seal_key, disabled)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )
+        .and_then(|mut q| {
+            q.execute(params![
+                device.id.to_string(),
+                device.person.to_string(),
+                device.name,
+                device.signing_key,
+                device.seal_key,
+                device.disabled
+            ])
+        })
+        .map_err(fail)?;
+    if used == 1 && written == 1 { Ok(()) } else { Err(StoreError::AlreadyJoined) }
+}
+
+pub fn invite(db: &Connection, code: &Digest) -> Result<Option<Invite>, StoreError> {
+    db.prepare_cached("SELECT person_id, expires_at, used_by FROM invite WHERE code = ?1")
+        .and_then(|mut q| {
+            q.query_row([&code.0], |row| {
+                let used: Option<String> = row.get(2)?;
+                Ok(Invite {
+                    code: code.clone(),
+                    person: id(row, 0)?,
+                    expires_at: time(row.get(1)?),
+                    used_by: used.and_then(|d| d.parse().ok()),
+                })
+            })
+            .optional()
+        })
+        .map_err(fail)
+}
+
+pub fn write_invite(db: &Connection, invite: &Invite) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT INTO invite (code, person_id, expires_at) VALUES (?1, ?2, ?3)")
+        .and_then(|mut q| {
+            q.execute(params![invite.code.0, invite.person.to_string(), millis(invite.expires_at)])
+        })
+        .map(|_| ())
+        .map_err(fail)
+}

@@ -1,0 +1,306 @@
+//! The one thread that writes. What waits when a transaction begins goes into it together, each step under its
+//! own savepoint: one sync of the disk for many commits, and a refused step takes nothing else with it.
+
+use super::{command, event, fail, job, person, request, sealed, text};
+use crate::Time;
+use crate::log::Sequencer;
+use crate::store::{Change, Claimed, Committed, Room, Row, StoreError};
+use gatepass_core::event::Fact;
+use gatepass_core::wire::Head;
+use rusqlite::Connection;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// The most steps in one transaction.
+const BATCH: usize = 256;
+/// How often to look whether another process wrote.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+enum Step {
+    Commit(Box<Change>, Reply<Committed>),
+    Claim { now: Time, until: Time, room: Room, reply: Reply<Claimed> },
+    Reclaim(Reply<()>),
+}
+
+/// A step that holds in the transaction and waits for it to be durable.
+enum Held {
+    Commit(Vec<Row>, Reply<Committed>),
+    Claim(Claimed, Reply<Claimed>),
+    Reclaim(Reply<()>),
+}
+
+impl Held {
+    fn answer(self, outcome: Result<&Head, &StoreError>) {
+        // A reply that nobody waits for any more is no loss: the change holds.
+        match self {
+            Self::Commit(rows, reply) => {
+                let done = outcome.map(|head| Committed { head: head.clone(), rows });
+                let _ = reply.send(done.map_err(Clone::clone));
+            }
+            Self::Claim(claimed, reply) => {
+                let _ = reply.send(outcome.map(|_| claimed).map_err(Clone::clone));
+            }
+            Self::Reclaim(reply) => {
+                let _ = reply.send(outcome.map(|_| ()).map_err(Clone::clone));
+            }
+        }
+    }
+}
+
+/// The handle; dropping it lets the thread finish what waits and end.
+pub struct Writer {
+    steps: mpsc::Sender<Step>,
+    heads: watch::Receiver<u64>,
+    outside: watch::Receiver<u64>,
+}
+
+impl Writer {
+    pub fn start(db: Connection) -> Result<Self, StoreError> {
+        let (steps, waiting) = mpsc::channel();
+        let size = event::head(&db)?.size;
+        let (heads_out, heads) = watch::channel(size);
+        let (outside_out, outside) = watch::channel(0);
+        let version = data_version(&db)?;
+        let mut thread = Thread { db, waiting, heads: heads_out, outside: outside_out, version };
+        std::thread::Builder::new()
+            .name("gatepass-store".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|e| StoreError::Failed(e.to_string()))?;
+        Ok(Self { steps, heads, outside })
+    }
+
+    pub async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
+        self.send(|reply| Step::Commit(Box::new(change), reply)).await
+    }
+
+    pub async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError> {
+        self.send(|reply| Step::Claim { now, until, room, reply }).await
+    }
+
+    pub async fn reclaim(&self) -> Result<(), StoreError> {
+        self.send(Step::Reclaim).await
+    }
+
+    async fn send<T>(&self, step: impl FnOnce(Reply<T>) -> Step) -> Result<T, StoreError> {
+        let closed = || StoreError::Failed("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.steps.send(step(reply)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub fn heads(&self) -> watch::Receiver<u64> {
+        self.heads.clone()
+    }
+
+    pub fn outside(&self) -> watch::Receiver<u64> {
+        self.outside.clone()
+    }
+}
+
+struct Thread {
+    db: Connection,
+    waiting: mpsc::Receiver<Step>,
+    heads: watch::Sender<u64>,
+    outside: watch::Sender<u64>,
+    version: i64,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        loop {
+            match self.waiting.recv_timeout(LOOK_AROUND) {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(self.waiting.try_iter().take(BATCH - 1));
+                    self.write(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look_around();
+        }
+    }
+
+    /// `data_version` changes exactly when another connection wrote; the readers of this process never do.
+    fn look_around(&mut self) {
+        match data_version(&self.db) {
+            Ok(version) if version != self.version => {
+                self.version = version;
+                if let Ok(head) = event::head(&self.db) {
+                    self.grown(head.size);
+                }
+                self.outside.send_modify(|count| *count += 1);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not see whether another process wrote"),
+        }
+    }
+
+    fn grown(&self, size: u64) {
+        self.heads.send_if_modified(|known| std::mem::replace(known, size) != size);
+    }
+
+    fn write(&mut self, batch: Vec<Step>) {
+        let mut held = Vec::with_capacity(batch.len());
+        let outcome = self.transaction(batch, &mut held);
+        if outcome.is_err() && !self.db.is_autocommit() {
+            // Nothing of the transaction stays, whatever this answers.
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+        if let Ok(head) = &outcome {
+            self.grown(head.size);
+        }
+        for step in held {
+            step.answer(outcome.as_ref());
+        }
+    }
+
+    fn transaction(&mut self, batch: Vec<Step>, held: &mut Vec<Held>) -> Result<Head, StoreError> {
+        let db = &self.db;
+        if let Err(error) = db.execute_batch("BEGIN IMMEDIATE").map_err(fail) {
+            for step in batch {
+                refuse(step, error.clone());
+            }
+            return Err(error);
+        }
+        let alone = batch.len() == 1;
+        let mut broken: Option<StoreError> = None;
+        let mut sequencer = event::sequencer(db)?;
+        let before = sequencer.head().size;
+        for step in batch {
+            if let Some(error) = &broken {
+                refuse(step, error.clone());
+                continue;
+            }
+            let earlier = if alone { None } else { Some(sequencer.clone()) };
+            if !alone {
+                db.prepare_cached("SAVEPOINT step").and_then(|mut q| q.execute([])).map_err(fail)?;
+            }
+            match run(db, &mut sequencer, step) {
+                Ok(done) => {
+                    if !alone {
+                        db.prepare_cached("RELEASE step").and_then(|mut q| q.execute([])).map_err(fail)?;
+                    }
+                    held.push(done);
+                }
+                // A full disk may have ended the whole transaction.
+                Err(error) if db.is_autocommit() => broken = Some(error),
+                Err(error) => match earlier {
+                    Some(earlier) => {
+                        sequencer = earlier;
+                        db.execute_batch("ROLLBACK TO step; RELEASE step").map_err(fail)?;
+                    }
+                    None => return Err(error),
+                },
+            }
+        }
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        let head = if sequencer.head().size == before {
+            sequencer.head()
+        } else {
+            event::write_head(db, &sequencer)?
+        };
+        db.execute_batch("COMMIT").map_err(fail)?;
+        Ok(head)
+    }
+}
+
+fn data_version(db: &Connection) -> Result<i64, StoreError> {
+    db.prepare_cached("PRAGMA data_version").and_then(|mut q| q.query_row([], |row| row.get(0))).map_err(fail)
+}
+
+fn refuse(step: Step, error: StoreError) {
+    match step {
+        Step::Commit(_, reply) => drop(reply.send(Err(error))),
+        Step::Claim { reply, .. } => drop(reply.send(Err(error))),
+        Step::Reclaim(reply) => drop(reply.send(Err(error))),
+    }
+}
+
+/// One step. After an error its caller takes back what it did.
+fn run(db: &Connection, sequencer: &mut Sequencer, step: Step) -> Result<Held, StoreError> {
+    match step {
+        Step::Commit(change, reply) => match commit(db, sequencer, *change) {
+            Ok(rows) => Ok(Held::Commit(rows, reply)),
+            Err(error) => {
+                let _ = reply.send(Err(error.clone()));
+                Err(error)
+            }
+        },
+        Step::Claim { now, until, room, reply } => match job::claim(db, now, until, room) {
+            Ok(claimed) => Ok(Held::Claim(claimed, reply)),
+            Err(error) => {
+                let _ = reply.send(Err(error.clone()));
+                Err(error)
+            }
+        },
+        Step::Reclaim(reply) => match job::reclaim(db) {
+            Ok(()) => Ok(Held::Reclaim(reply)),
+            Err(error) => {
+                let _ = reply.send(Err(error.clone()));
+                Err(error)
+            }
+        },
+    }
+}
+
+fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Result<Vec<Row>, StoreError> {
+    if let Some(recorded) = &change.command {
+        command::write(db, recorded)?;
+    }
+    if let Some(settle) = &change.settle {
+        job::settle(db, settle)?;
+    }
+    number(db, &mut change)?;
+    let mut rows = Vec::with_capacity(change.rows.len());
+    for row in &change.rows {
+        rows.push(request::write(db, row)?);
+    }
+    for known in &change.people {
+        person::write(db, known)?;
+    }
+    if let Some(invite) = &change.invite {
+        person::write_invite(db, invite)?;
+    }
+    if let Some((device, invite)) = &change.device {
+        person::join(db, device, invite)?;
+    }
+    for happened in &change.events {
+        let placed = sequencer.place(happened).map_err(|e| StoreError::Failed(e.to_string()))?;
+        event::write(db, happened, &placed)?;
+        for (_, digest) in happened.fact.digests() {
+            if let Some(words) = change.texts.get(digest) {
+                text::write(db, placed.seq, digest, happened.request, words)?;
+            }
+        }
+    }
+    for work in &change.jobs {
+        job::change(db, work, change.settle.as_ref())?;
+    }
+    if let Some(secret) = &change.sealed {
+        sealed::write(db, secret)?;
+    }
+    for (key, value) in &change.settings {
+        sealed::write_setting(db, key, value)?;
+    }
+    Ok(rows)
+}
+
+/// Gives new requests their short number, dense: in the transaction, like the position in the log.
+fn number(db: &Connection, change: &mut Change) -> Result<(), StoreError> {
+    for happened in &mut change.events {
+        let Fact::RequestCreated { number, .. } = &mut happened.fact else { continue };
+        *number = request::next_number(db)?;
+        for row in &mut change.rows {
+            if Some(row.request.id) == happened.request {
+                row.request.number = *number;
+            }
+        }
+    }
+    Ok(())
+}
