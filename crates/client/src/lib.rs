@@ -1,1 +1,29 @@
+//! Gatepass without a window: the server's API, the device's keys, the encrypted cache of the log, and
+//! [`Client`] over them. The desktop and the command line are both thin over this.
 
+mod api;
+mod cache;
+mod client;
+mod clock;
+mod credential;
+mod decision;
+mod failure;
+mod invite;
+mod keys;
+mod lists;
+mod notice;
+mod profile;
+mod run;
+mod sync;
+pub mod ui;
+mod wait;
+mod writes;
+
+pub use api::{GrantScope, RequestScope};
+pub use client::{Client, Topic};
+pub use clock::Clock;
+pub use invite::Invite;
+pub use keys::KeyStore;
+pub use notice::Notice;
+pub use profile::{DEFAULT as DEFAULT_PROFILE, Device, Profile};
+pub use wait::Waited;

@@ -11,9 +11,9 @@ use ts_rs::TS;
 macro_rules! ui {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })*) => {
         $(
-            $(#[$meta])*
             #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
             #[ts(export)]
+            $(#[$meta])*
             pub struct $name { $($body)* }
         )*
     };

@@ -1,0 +1,192 @@
+//! Writes one checked page of the log, whole or not at all.
+
+use super::check::{Breach, Checked};
+use super::write::Writing;
+use super::{Cache, clear_meta, meta, set_meta};
+use crate::ui::Failure;
+use gatepass_core::text::Digest;
+use gatepass_core::wire::Head;
+use gatepass_core::{Code, Time};
+use gatepass_log::Tree;
+use rusqlite::{Connection, TransactionBehavior};
+use serde::{Deserialize, Serialize};
+
+/// What became of a page.
+pub(crate) enum Ingested {
+    Done,
+    /// Another process was faster; ask again from the new cursor.
+    Raced,
+    /// Nothing of it was kept.
+    Breach(Breach),
+}
+
+/// Where the cache stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Position {
+    /// Positions held.
+    pub size: u64,
+    /// Ask for what comes after this.
+    pub cursor: u64,
+    /// The last head whose root was equal to the one over the leaves held, and when.
+    pub verified: Option<Verified>,
+    /// Everything is being pulled again.
+    pub resyncing: bool,
+    /// Anything changed: a request, an event, what may be seen.
+    pub changes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verified {
+    pub head: Head,
+    pub at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Resync {
+    cursor: u64,
+    scope: Option<Digest>,
+}
+
+impl Cache {
+    pub fn position(&self) -> Result<Position, Failure> {
+        let conn = self.reader();
+        let size = tree(&conn)?.size();
+        let resync: Option<Resync> = meta(&conn, "resync")?;
+        Ok(Position {
+            size,
+            cursor: resync.as_ref().map_or(size, |r| r.cursor),
+            verified: meta(&conn, "verified")?,
+            resyncing: resync.is_some(),
+            changes: meta(&conn, "changes")?.unwrap_or(0),
+        })
+    }
+
+    /// Has everything pulled again: what may be seen or have been erased could have changed unseen. Leaves held
+    /// stay and are compared.
+    pub fn start_resync(&self) -> Result<(), Failure> {
+        let mut conn = self.writer();
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if meta::<Resync>(&tx, "resync")?.is_none() && tree(&tx)?.size() > 0 {
+            set_meta(&tx, "resync", &Resync { cursor: 0, scope: meta(&tx, "scope")? })?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Writes a page. `witness` is a head that was checked before this cache existed: it must come by again.
+    pub fn ingest(&self, page: Checked, witness: Option<&Head>, now: Time) -> Result<Ingested, Failure> {
+        let mut conn = self.writer();
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut tree = tree(&tx)?;
+        let held = tree.size();
+        let resync: Option<Resync> = meta(&tx, "resync")?;
+        if resync.as_ref().map_or(held, |r| r.cursor) != page.after {
+            return Ok(Ingested::Raced);
+        }
+        let Some(documents) = self.documents_with(&tx)? else {
+            return Err(Failure::new(Code::CacheBroken, "The catalogue is missing in the local cache."));
+        };
+        let Checked { after, rows, head, scope, .. } = page;
+        let last = after + rows.len() as u64;
+        let full = rows.len();
+        let mut writing = Writing::new(&tx, &documents, now)?;
+        for row in &rows {
+            if row.seq <= held {
+                if let Some(breach) = writing.compare(row)? {
+                    return Ok(Ingested::Breach(breach));
+                }
+            } else {
+                tree.append(row.leaf);
+                if let Some(seen) = witness.filter(|w| w.size == tree.size() && **w != tree.head()) {
+                    return Ok(Ingested::Breach(contradiction(seen.clone(), tree.head())));
+                }
+                writing.append(row)?;
+            }
+        }
+        let changed = writing.finish()?;
+        if head.size == tree.size() {
+            if head != tree.head() {
+                return Ok(Ingested::Breach(contradiction(tree.head(), head)));
+            }
+            set_meta(&tx, "verified", &Verified { head, at: now })?;
+        } else if head.size < tree.size() {
+            return Ok(Ingested::Breach(contradiction(tree.head(), head)));
+        }
+        if tree.size() > held {
+            set_meta(&tx, "tree", &tree)?;
+        }
+        progress(&tx, resync, last, held, full, &scope)?;
+        if changed || tree.size() > held {
+            set_meta(&tx, "changes", &(meta::<u64>(&tx, "changes")?.unwrap_or(0) + 1))?;
+        }
+        tx.commit()?;
+        Ok(Ingested::Done)
+    }
+}
+
+/// Moves the cursor of a resync on, and starts one when what this person may see has changed.
+fn progress(
+    tx: &Connection,
+    resync: Option<Resync>,
+    last: u64,
+    held: u64,
+    rows: usize,
+    scope: &Digest,
+) -> Result<(), Failure> {
+    match resync {
+        Some(r) if r.scope.as_ref().is_some_and(|s| s != scope) => {
+            set_meta(tx, "resync", &Resync { cursor: 0, scope: Some(scope.clone()) })
+        }
+        Some(_) if last >= held || rows == 0 => {
+            clear_meta(tx, "resync")?;
+            set_meta(tx, "scope", scope)
+        }
+        Some(_) => set_meta(tx, "resync", &Resync { cursor: last, scope: Some(scope.clone()) }),
+        None => match meta::<Digest>(tx, "scope")? {
+            None => set_meta(tx, "scope", scope),
+            Some(known) if known == *scope => Ok(()),
+            Some(_) if held == 0 => set_meta(tx, "scope", scope),
+            Some(_) => set_meta(tx, "resync", &Resync { cursor: 0, scope: Some(scope.clone()) }),
+        },
+    }
+}
+
+fn contradiction(seen: Head, got: Head) -> Breach {
+    let what = format!(
+        "The server’s log is not the one this device has seen: at {} events the root is {}…, the server now has {}… \
+         at {}.",
+        seen.size,
+        seen.root.0.get(..12).unwrap_or_default(),
+        got.root.0.get(..12).unwrap_or_default(),
+        got.size
+    );
+    Breach { what, seen: Some(seen), got: Some(got), leaf: None }
+}
+
+pub(super) fn tree(conn: &Connection) -> Result<Tree, Failure> {
+    Ok(meta(conn, "tree")?.unwrap_or_default())
+}
+
+impl Cache {
+    /// The last position that was told to the person in notifications.
+    pub fn notified(&self) -> Result<Option<u64>, Failure> {
+        meta(&self.reader(), "notified")
+    }
+
+    pub fn set_notified(&self, seq: u64) -> Result<(), Failure> {
+        let mut conn = self.writer();
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if meta::<u64>(&tx, "notified")?.is_none_or(|known| known < seq) {
+            set_meta(&tx, "notified", &seq)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// A small value that outlives the process.
+    pub fn remember<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Failure> {
+        set_meta(&self.writer(), name, value)
+    }
+
+    pub fn recall<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
+        meta(&self.reader(), name)
+    }
+}

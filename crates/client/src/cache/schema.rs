@@ -1,0 +1,67 @@
+//! The tables of the cache.
+
+use super::pragma_key;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Another layout is rebuilt from the server.
+const VERSION: i64 = 1;
+
+/// How long one process waits for the other's transaction.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// `events` has a row for every position, readable or not: everybody verifies the whole tree. `bodies` has the
+/// canonical JSON of those this person may read. `requests` are projections made by `core::request::apply`.
+/// Ids and digests are blobs, times are milliseconds since 1970.
+const TABLES: &str = "
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents(name TEXT PRIMARY KEY, hash TEXT NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(
+    seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, at INTEGER, kind TEXT, by BLOB, request BLOB);
+CREATE INDEX events_of_request ON events(request, seq) WHERE request IS NOT NULL;
+CREATE TABLE bodies(seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
+CREATE TABLE texts(digest BLOB PRIMARY KEY, salt TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE devices(id BLOB PRIMARY KEY, person BLOB NOT NULL, signing_key TEXT NOT NULL, name BLOB) WITHOUT ROWID;
+CREATE TABLE requests(
+    id BLOB PRIMARY KEY, number INTEGER NOT NULL, state TEXT NOT NULL, by BLOB NOT NULL,
+    resource TEXT NOT NULL, role TEXT NOT NULL, grant_id BLOB, grant_state TEXT, cause TEXT, extends BLOB,
+    json TEXT NOT NULL);
+CREATE INDEX requests_by_number ON requests(number);
+CREATE INDEX requests_open ON requests(number) WHERE state = 'pending';
+CREATE INDEX requests_live ON requests(number) WHERE grant_state NOT IN ('ended', 'failed');
+CREATE INDEX requests_by_grant ON requests(grant_id) WHERE grant_id IS NOT NULL;
+CREATE VIRTUAL TABLE search USING fts5(
+    words, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+";
+
+pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(BUSY)?;
+    conn.execute_batch(&pragma_key(key))?;
+    // Reads the first page: fails here if the key or the file is not right.
+    conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -32768;",
+    )?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// Makes the tables in a new file; a file of another version counts as unreadable.
+pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
+    let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
+    match tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+        VERSION => {}
+        0 => {
+            tx.execute_batch(TABLES)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
+        _ => return Err(rusqlite::Error::InvalidQuery),
+    }
+    tx.commit()
+}

@@ -1,0 +1,298 @@
+//! The rows of one page: events, bodies, texts, projections, the index. Within the caller's transaction.
+
+use super::check::{Breach, Readable, Row};
+use super::documents::Documents;
+use super::read::{projection, salted};
+use crate::ui::Failure;
+use gatepass_core::event::{Event, Fact};
+use gatepass_core::id::RequestId;
+use gatepass_core::request::{Request, apply};
+use gatepass_core::sentence::event_view;
+use gatepass_core::text::{Digest, SaltedText};
+use gatepass_core::view::Lens;
+use gatepass_core::{Code, Time};
+use gatepass_log::Hash;
+use rusqlite::{CachedStatement, Connection, params};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+
+/// One page's writes.
+pub(super) struct Writing<'c> {
+    conn: &'c Connection,
+    documents: &'c Documents,
+    now: Time,
+    event: CachedStatement<'c>,
+    body: CachedStatement<'c>,
+    text: CachedStatement<'c>,
+    search: CachedStatement<'c>,
+    requests: HashMap<RequestId, Request>,
+    /// To be written at the end.
+    dirty: BTreeSet<RequestId>,
+    /// Whose events came or went in a resync: to be built anew.
+    rebuilt: BTreeSet<RequestId>,
+    /// Events that came in a resync, to be indexed once their requests stand.
+    unindexed: Vec<(u64, Event)>,
+    changed: bool,
+}
+
+impl<'c> Writing<'c> {
+    pub fn new(conn: &'c Connection, documents: &'c Documents, now: Time) -> Result<Self, Failure> {
+        Ok(Self {
+            conn,
+            documents,
+            now,
+            event: conn.prepare_cached(
+                "INSERT INTO events(seq, leaf, at, kind, by, request) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            body: conn.prepare_cached("INSERT INTO bodies(seq, json) VALUES(?1, ?2)")?,
+            text: conn
+                .prepare_cached("INSERT OR REPLACE INTO texts(digest, salt, text) VALUES(?1, ?2, ?3)")?,
+            search: conn.prepare_cached("INSERT INTO search(rowid, words) VALUES(?1, ?2)")?,
+            requests: HashMap::new(),
+            dirty: BTreeSet::new(),
+            rebuilt: BTreeSet::new(),
+            unindexed: Vec::new(),
+            changed: false,
+        })
+    }
+
+    pub fn append(&mut self, row: &Row) -> Result<(), Failure> {
+        let leaf = row.leaf.0;
+        let Some(Readable { event, json }) = &row.event else {
+            let none: Option<i64> = None;
+            self.event.execute(params![row.seq, leaf, none, none, none, none])?;
+            return Ok(());
+        };
+        let by = event.by.person().map(|p| *p.0.as_bytes());
+        let request = event.request.map(|r| *r.0.as_bytes());
+        let at = event.at.timestamp_millis();
+        self.event.execute(params![row.seq, leaf, at, event.fact.kind(), by, request])?;
+        self.body.execute(params![row.seq, json])?;
+        self.texts(event, &row.texts)?;
+        self.device(event)?;
+        if let Some(id) = event.request {
+            let state = match self.requests.remove(&id) {
+                Some(request) => Some(request),
+                None if matches!(event.fact, Fact::RequestCreated { .. }) => None,
+                None => projection(self.conn, id)?,
+            };
+            if let Some(request) = apply(state, event) {
+                self.requests.insert(id, request);
+                self.dirty.insert(id);
+            }
+        }
+        self.index(row.seq, event, &row.texts)
+    }
+
+    /// A position already held, in a resync: the leaf must be the same; what may be read may have changed.
+    pub fn compare(&mut self, row: &Row) -> Result<Option<Breach>, Failure> {
+        let (leaf, had): ([u8; 32], bool) = self
+            .conn
+            .prepare_cached(
+                "SELECT leaf, EXISTS(SELECT 1 FROM bodies WHERE bodies.seq = events.seq) FROM events WHERE seq = ?1",
+            )?
+            .query_row([row.seq], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        if leaf != row.leaf.0 {
+            let what = format!("Position {} of the server’s log is not what it was.", row.seq);
+            return Ok(Some(Breach { leaf: Some(row.leaf.digest()), ..Breach::new(what) }));
+        }
+        match &row.event {
+            Some(Readable { event, json }) if !had => {
+                let by = event.by.person().map(|p| *p.0.as_bytes());
+                let request = event.request.map(|r| *r.0.as_bytes());
+                let at = event.at.timestamp_millis();
+                self.conn
+                    .prepare_cached(
+                        "UPDATE events SET at = ?2, kind = ?3, by = ?4, request = ?5 WHERE seq = ?1",
+                    )?
+                    .execute(params![row.seq, at, event.fact.kind(), by, request])?;
+                self.body.execute(params![row.seq, json])?;
+                self.texts(event, &row.texts)?;
+                self.device(event)?;
+                self.rebuilt.extend(event.request);
+                self.unindexed.push((row.seq, event.clone()));
+                self.changed = true;
+            }
+            Some(Readable { event, .. }) => self.erase(row.seq, event, &row.texts)?,
+            None if had => self.forget(row.seq)?,
+            None => {}
+        }
+        Ok(None)
+    }
+
+    /// Texts of an event that the server no longer has are dropped here too.
+    fn erase(&mut self, seq: u64, event: &Event, texts: &[(Digest, SaltedText)]) -> Result<(), Failure> {
+        let mut gone = false;
+        for (_, digest) in event.fact.digests() {
+            if !texts.iter().any(|(d, _)| d == digest)
+                && let Some(key) = digest_bytes(digest)
+            {
+                let deleted =
+                    self.conn.prepare_cached("DELETE FROM texts WHERE digest = ?1")?.execute([key])?;
+                gone |= deleted > 0;
+            }
+        }
+        if gone {
+            self.conn.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([seq])?;
+            self.unindexed.push((seq, event.clone()));
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// No longer to be seen: everything readable goes, the leaf stays.
+    fn forget(&mut self, seq: u64) -> Result<(), Failure> {
+        let json: String = self
+            .conn
+            .prepare_cached("SELECT json FROM bodies WHERE seq = ?1")?
+            .query_row([seq], |r| r.get(0))?;
+        if let Ok(event) = serde_json::from_str::<Event>(&json) {
+            self.rebuilt.extend(event.request);
+            for (_, digest) in event.fact.digests() {
+                if let Some(key) = digest_bytes(digest) {
+                    self.conn.prepare_cached("DELETE FROM texts WHERE digest = ?1")?.execute([key])?;
+                }
+            }
+        }
+        for sql in [
+            "DELETE FROM bodies WHERE seq = ?1",
+            "DELETE FROM search WHERE rowid = ?1",
+            "UPDATE events SET at = NULL, kind = NULL, by = NULL, request = NULL WHERE seq = ?1",
+        ] {
+            self.conn.prepare_cached(sql)?.execute([seq])?;
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    fn texts(&mut self, event: &Event, texts: &[(Digest, SaltedText)]) -> Result<(), Failure> {
+        let digests = event.fact.digests();
+        for (digest, text) in texts {
+            // Only texts this event commits to.
+            if digests.iter().any(|(_, d)| *d == digest)
+                && let Some(key) = digest_bytes(digest)
+            {
+                self.text.execute(params![key, text.salt, text.text])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn device(&self, event: &Event) -> Result<(), Failure> {
+        if let Fact::DeviceEnrolled { person, device, signing_key, name, .. } = &event.fact {
+            self.conn
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO devices(id, person, signing_key, name) VALUES(?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![
+                    device.0.as_bytes(),
+                    person.0.as_bytes(),
+                    signing_key,
+                    digest_bytes(name)
+                ])?;
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, seq: u64, event: &Event, texts: &[(Digest, SaltedText)]) -> Result<(), Failure> {
+        let text = |digest: &Digest| texts.iter().find(|(d, _)| d == digest).map(|(_, t)| t.text.clone());
+        let lens = Lens {
+            catalogue: &self.documents.catalogue,
+            directory: &self.documents.directory,
+            text: &text,
+            viewer: self.documents.me.person.id,
+            now: self.now,
+        };
+        let request = event.request.and_then(|id| self.requests.get(&id));
+        let view = event_view(seq, event, request, &lens);
+        let mut words = view.sentence;
+        for word in [Some(&view.by), view.number.as_ref(), view.resource.as_ref(), view.role.as_ref()]
+            .into_iter()
+            .flatten()
+            .chain(view.texts.values())
+        {
+            words.push(' ');
+            words.push_str(word);
+        }
+        self.search.execute(params![seq, words])?;
+        Ok(())
+    }
+
+    /// Answers whether a resync changed anything.
+    pub fn finish(mut self) -> Result<bool, Failure> {
+        for id in std::mem::take(&mut self.rebuilt) {
+            self.requests.remove(&id);
+            match replay(self.conn, id, u64::MAX >> 1)? {
+                Some(request) => {
+                    self.requests.insert(id, request);
+                    self.dirty.insert(id);
+                }
+                None => {
+                    self.dirty.remove(&id);
+                    self.conn
+                        .prepare_cached("DELETE FROM requests WHERE id = ?1")?
+                        .execute([id.0.as_bytes()])?;
+                }
+            }
+        }
+        for (seq, event) in std::mem::take(&mut self.unindexed) {
+            let mut texts = Vec::new();
+            for (_, digest) in event.fact.digests() {
+                let found = salted(self.conn, digest)?;
+                texts.extend(found.map(|t| (digest.clone(), t)));
+            }
+            self.index(seq, &event, &texts)?;
+        }
+        let mut put = self.conn.prepare_cached(
+            "INSERT OR REPLACE INTO requests(id, number, state, by, resource, role, grant_id, grant_state, cause,
+                 extends, json) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        for id in &self.dirty {
+            let Some(r) = self.requests.get(id) else { continue };
+            let json = serde_json::to_string(r).map_err(|e| Failure::local("A request can’t be kept", e))?;
+            let grant = r.grant.as_ref();
+            put.execute(params![
+                id.0.as_bytes(),
+                r.number.0,
+                word(&r.state),
+                r.by.0.as_bytes(),
+                r.resource,
+                r.role,
+                grant.map(|g| *g.id.0.as_bytes()),
+                grant.map(|g| word(&g.state)),
+                grant.and_then(|g| g.end.as_ref()).map(|e| word(&e.cause)),
+                r.extends.map(|g| *g.0.as_bytes()),
+                json
+            ])?;
+        }
+        Ok(self.changed)
+    }
+}
+
+/// A state as it stands on the wire.
+pub(super) fn word<T: Serialize>(state: &T) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// The projection of a request from its events up to position `upto`.
+pub(super) fn replay(conn: &Connection, id: RequestId, upto: u64) -> Result<Option<Request>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT json FROM events JOIN bodies USING(seq) WHERE request = ?1 AND seq <= ?2 ORDER BY seq",
+    )?;
+    let mut rows = statement.query(params![id.0.as_bytes(), upto])?;
+    let mut state = None;
+    while let Some(row) = rows.next()? {
+        let json: String = row.get(0)?;
+        let event: Event = serde_json::from_str(&json).map_err(|_| Failure::from(Code::CacheBroken))?;
+        state = apply(state, &event);
+    }
+    Ok(state)
+}
+
+/// A digest as the cache keys it; `None` unless it is 64 hex digits.
+pub(super) fn digest_bytes(digest: &Digest) -> Option<[u8; 32]> {
+    Hash::parse(digest).map(|h| h.0)
+}

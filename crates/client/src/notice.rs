@@ -1,0 +1,111 @@
+//! What the person should be told, each event at most once: the position told last is kept in the cache.
+
+use crate::cache::{Cache, blocking};
+use crate::client::{Client, Joined};
+use crate::ui::Failure;
+use chrono::TimeDelta;
+use gatepass_core::Time;
+use gatepass_core::event::{Event, Fact};
+use gatepass_core::wire::{GrantState, GrantView, RequestState, RequestView, Verdict};
+use std::sync::Arc;
+
+/// One thing to tell the person now. Views are as of now, not as of the event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Someone asked, and this person may decide.
+    NeedsYou {
+        request: RequestView,
+    },
+    /// Theirs was approved; the access is being set up, or its end was moved for an extension.
+    Approved {
+        request: RequestView,
+    },
+    Denied {
+        request: RequestView,
+    },
+    /// Nobody decided on theirs in time.
+    Lapsed {
+        request: RequestView,
+    },
+    /// Their access is there.
+    Ready {
+        grant: GrantView,
+    },
+    /// The end of their access was moved.
+    Extended {
+        grant: GrantView,
+    },
+    /// An access of theirs, or that they approved, is gone and that has been read back; see `removal`. Also an
+    /// access of theirs that could not be set up (`state` is failed).
+    Ended {
+        grant: GrantView,
+    },
+    /// Setting up or removing an access of theirs, or one they may end, fails and goes on; see `trouble`.
+    Delayed {
+        grant: GrantView,
+    },
+}
+
+/// News older than this is history: it stands in the lists, nobody is disturbed for it.
+const STALE: TimeDelta = TimeDelta::hours(1);
+
+/// More than this at once is history too; the last ones are told.
+const MOST: u32 = 500;
+
+impl Client {
+    /// Sends what is new to whoever takes notices, and remembers that it was sent.
+    pub(crate) async fn notify(&self, joined: &Arc<Joined>) -> Result<(), Failure> {
+        if self.0.notices.receiver_count() == 0 {
+            return Ok(());
+        }
+        let now = joined.api.now();
+        let news = blocking(&joined.cache, move |cache| {
+            let size = cache.position()?.size;
+            let Some(told) = cache.notified()?.filter(|told| *told < size) else { return Ok(Vec::new()) };
+            let from = told.max(size.saturating_sub(MOST.into()));
+            let mut news = Vec::new();
+            for (_, event) in cache.facts_after(from, MOST)? {
+                news.extend(notice(cache, &event, now)?);
+            }
+            // Before they are shown: rather one lost in a crash than one shown twice.
+            cache.set_notified(size)?;
+            Ok(news)
+        });
+        for notice in news.await? {
+            let _ = self.0.notices.send(notice);
+        }
+        Ok(())
+    }
+}
+
+fn notice(cache: &Cache, event: &Event, now: Time) -> Result<Option<Notice>, Failure> {
+    let fresh = now - event.at < STALE;
+    let Some(id) = event.request else { return Ok(None) };
+    let Some(request) = cache.request(id, now)? else { return Ok(None) };
+    let held = |grant| cache.grant(grant, now);
+    let mine = request.mine;
+    Ok(match &event.fact {
+        Fact::RequestCreated { .. } if request.can_decide => Some(Notice::NeedsYou { request }),
+        Fact::RequestGranted { .. } if mine && fresh && request.state == RequestState::Approved => {
+            Some(Notice::Approved { request })
+        }
+        Fact::RequestDenied { .. } if mine && fresh => Some(Notice::Denied { request }),
+        Fact::RequestLapsed if mine && fresh => Some(Notice::Lapsed { request }),
+        Fact::GrantActive { grant, .. } if mine => {
+            held(*grant)?.filter(|g| g.state == GrantState::Active).map(|grant| Notice::Ready { grant })
+        }
+        Fact::GrantExtended { grant, .. } if mine && fresh => {
+            held(*grant)?.filter(|g| g.state == GrantState::Active).map(|grant| Notice::Extended { grant })
+        }
+        Fact::GrantEnded { grant, .. } | Fact::GrantFailed { grant, .. }
+            if fresh && (mine || request.my_verdict == Some(Verdict::Approve)) =>
+        {
+            held(*grant)?.map(|grant| Notice::Ended { grant })
+        }
+        // The first failure of each kind, and not every try after it.
+        Fact::GrantDelayed { grant, attempts: 1, .. } if fresh => held(*grant)?
+            .filter(|g| g.trouble.is_some() && (g.mine || request.my_verdict == Some(Verdict::Approve)))
+            .map(|grant| Notice::Delayed { grant }),
+        _ => None,
+    })
+}

@@ -1,0 +1,119 @@
+//! Writing: every write is a command signed by this device, its id the idempotency key. Nothing is kept to be
+//! sent later: without the server it fails.
+
+use crate::client::{Client, Joined, salt};
+use crate::ui::Failure;
+use gatepass_core::Code;
+use gatepass_core::command::{Body, Command};
+use gatepass_core::id::{CommandId, GrantId, RequestId};
+use gatepass_core::text::{Digest, MAX_TEXT_BYTES, SaltedText};
+use gatepass_core::wire::{Accepted, Ask, GrantView, RequestView, Submit};
+use uuid::Uuid;
+
+/// Texts on their way into a command, each behind its digest.
+#[derive(Default)]
+pub(crate) struct Texts(pub Vec<SaltedText>);
+
+impl Texts {
+    /// The digest to sign for `text`; `None` for no text or only spaces.
+    pub fn add(&mut self, text: Option<&str>) -> Result<Option<Digest>, Failure> {
+        let Some(text) = text.map(str::trim).filter(|t| !t.is_empty()) else { return Ok(None) };
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Failure::new(Code::TextTooLong, format!("A text may have {MAX_TEXT_BYTES} bytes.")));
+        }
+        let salted = SaltedText::new(salt(), text);
+        let digest = salted.digest();
+        self.0.push(salted);
+        Ok(digest)
+    }
+}
+
+impl Joined {
+    pub(crate) fn body(&self, command: Command) -> Result<Body, Failure> {
+        let head = self.cache.position()?.verified.map(|v| v.head);
+        let id = CommandId(Uuid::now_v7());
+        Ok(Body { id, device: self.device.id, at: self.api.now(), head, command })
+    }
+
+    pub(crate) fn submit(&self, command: Command, texts: Texts) -> Result<Submit, Failure> {
+        let kind = command.kind();
+        let command = self.api.sign(kind, &self.body(command)?)?;
+        Ok(Submit { command, texts: texts.0 })
+    }
+}
+
+impl Client {
+    /// Asks for a role, or for more time on an access when `extends` is set.
+    pub async fn submit_request(&self, ask: &Ask) -> Result<RequestView, Failure> {
+        if let Some(grant) = ask.extends {
+            return self.extend_grant(grant, ask.duration_s, ask.reason.as_deref().unwrap_or_default()).await;
+        }
+        let joined = self.joined()?;
+        let mut texts = Texts::default();
+        let command = Command::Create {
+            resource: ask.resource.clone(),
+            role: ask.role.clone(),
+            duration_s: ask.duration_s,
+            reason: texts.add(ask.reason.as_deref())?,
+            ticket: texts.add(ask.ticket.as_deref())?,
+        };
+        let submit = joined.submit(command, texts)?;
+        Ok(self.accepted(joined.api.create(&submit).await)?.request)
+    }
+
+    pub async fn withdraw(&self, request: RequestId) -> Result<RequestView, Failure> {
+        let joined = self.joined()?;
+        let submit = joined.submit(Command::Withdraw { request }, Texts::default())?;
+        Ok(self.accepted(joined.api.on_request(request, "withdraw", &submit).await)?.request)
+    }
+
+    /// Gives an access back.
+    pub async fn return_grant(&self, grant: GrantId) -> Result<GrantView, Failure> {
+        let joined = self.joined()?;
+        let submit = joined.submit(Command::Return { grant }, Texts::default())?;
+        self.accepted_grant(grant, joined.api.on_grant(grant, "return", &submit).await).await
+    }
+
+    /// Ends someone's access; the reason is needed.
+    pub async fn revoke_grant(&self, grant: GrantId, reason: &str) -> Result<GrantView, Failure> {
+        let joined = self.joined()?;
+        let mut texts = Texts::default();
+        let reason = texts
+            .add(Some(reason))?
+            .ok_or_else(|| Failure::new(Code::ReasonRequired, "Say why this access is ended."))?;
+        let submit = joined.submit(Command::Revoke { grant, reason }, texts)?;
+        self.accepted_grant(grant, joined.api.on_grant(grant, "revoke", &submit).await).await
+    }
+
+    /// Asks for `duration_s` more; answers the new request.
+    pub async fn extend_grant(
+        &self,
+        grant: GrantId,
+        duration_s: u32,
+        reason: &str,
+    ) -> Result<RequestView, Failure> {
+        let joined = self.joined()?;
+        let mut texts = Texts::default();
+        let reason = texts.add(Some(reason))?;
+        let submit = joined.submit(Command::Extend { grant, duration_s, reason }, texts)?;
+        Ok(self.accepted(joined.api.on_grant(grant, "extend", &submit).await)?.request)
+    }
+
+    /// What a write was answered; if it was taken, the loop pulls what it caused.
+    pub(crate) fn accepted(&self, answer: Result<Accepted, Failure>) -> Result<Accepted, Failure> {
+        let accepted = self.heard(answer)?;
+        self.0.kick.notify_one();
+        Ok(accepted)
+    }
+
+    async fn accepted_grant(
+        &self,
+        id: GrantId,
+        answer: Result<Accepted, Failure>,
+    ) -> Result<GrantView, Failure> {
+        match self.accepted(answer)?.grant {
+            Some(grant) => Ok(grant),
+            None => self.server_grant(&id.to_string()).await,
+        }
+    }
+}
