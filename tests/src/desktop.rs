@@ -28,10 +28,10 @@ impl Desktop {
         driver.env("GATEPASS_HOME", person.home());
         driver.args(["--port", &port.to_string(), "--native-port", &native.to_string()]);
         let driver = Process::start(&format!("driver-{}", person.handle), &driver, &session.logs());
-        eventually("tauri-driver listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
-        })
-        .await;
+        for port in [port, native] {
+            eventually("the window's driver", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok())
+                .await;
+        }
 
         let options = json!({
             "application": bins::path("gatepass-desktop"),
@@ -109,6 +109,7 @@ impl Desktop {
         eventually(&format!("{test_id} can be clicked"), async || {
             let element = self.window.find(Locator::Css(&selector)).await.ok()?;
             (element.is_enabled().await.ok()? && element.is_displayed().await.ok()?).then_some(())?;
+            (element.attr("aria-disabled").await.ok()?.as_deref() != Some("true")).then_some(())?;
             element.click().await.ok()
         })
         .await;
