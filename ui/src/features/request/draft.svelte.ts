@@ -40,7 +40,9 @@ export class Draft {
     this.seconds = role.default_s
   }
 
+  /** Starts over, once it was sent. */
   clear(): void {
+    this.resource = null
     this.reason = ''
     this.ticket = ''
     this.#touched = []
@@ -100,4 +102,13 @@ export class Draft {
       this.failure = asFailure(thrown)
     }
   }
+}
+
+const drafts = new WeakMap<App, Draft>()
+
+/** The one request being written; looking elsewhere does not lose it. */
+export function draftOf(app: App): Draft {
+  const draft = drafts.get(app) ?? new Draft(app)
+  drafts.set(app, draft)
+  return draft
 }

@@ -91,6 +91,17 @@ test('a chosen role stays chosen when the catalogue is read again', async () => 
   expect(by('role-read').getAttribute('aria-checked')).toBe('true')
 })
 
+test('looking elsewhere does not lose what was written', async () => {
+  const { user } = await open(write)
+  await user.type(by('reason'), 'Half a sent')
+  await user.type(by('duration-other'), '45m')
+  await user.click(by('nav-access'))
+  await waitFor(() => expect(has('reason')).toBe(false))
+  await user.click(by('new-request'))
+  await waitFor(() => expect((by('reason') as HTMLTextAreaElement).value).toBe('Half a sent'))
+  expect((by('duration-other') as HTMLInputElement).value).toBe('45 min')
+})
+
 test('resources are found by words', async () => {
   const { user } = await open('/request')
   await user.keyboard('/')

@@ -35,6 +35,8 @@ export class App {
     this.status = new Loaded(async () => {
       const status = await backend.status()
       this.clock.offset = status.clock_offset_ms
+      const joinedNow = status.me !== null && this.status.value !== null && this.status.value.me === null
+      if (joinedNow) void this.readAll()
       return status
     })
     this.settings = new Loaded(async () => this.#apply(await backend.settings()))
@@ -43,15 +45,18 @@ export class App {
     this.catalogue = new Loaded(() => backend.catalogue())
   }
 
-  /** Listens, then reads what the first view needs. */
+  /** Listens, and reads what the first view needs, all at once. */
   async start(): Promise<void> {
     this.#stops.push(this.router.start())
-    this.#stops.push(await this.backend.onChanged((topics) => this.changed(topics)))
-    this.#stops.push(await this.backend.onNavigate((to) => this.router.go(to)))
-    await Promise.all([this.status.reload(), this.settings.reload()])
-    if (!this.status.value?.me) return
+    const listening = Promise.all([
+      this.backend.onChanged((topics) => this.changed(topics)),
+      this.backend.onNavigate((to) => this.router.go(to)),
+    ]).then((stops) => void this.#stops.push(...stops))
+    const cache = this.readAll()
+    await Promise.all([this.status.reload(), this.settings.reload(), listening])
+    if (this.status.value && !this.status.value.me) return this.forget()
     // The cache answers in a few milliseconds; when it does not, the window opens with grey shapes.
-    await Promise.race([this.readAll(), new Promise((go) => setTimeout(go, PATIENCE_MS))])
+    await Promise.race([cache, new Promise((go) => setTimeout(go, PATIENCE_MS))])
   }
 
   stop(): void {
@@ -74,7 +79,7 @@ export class App {
   changed(topics: readonly Topic[]): void {
     if (topics.includes('status')) void this.status.reload()
     if (topics.includes('settings')) void this.settings.reload()
-    if (!this.status.value?.me) return
+    if (this.status.value && !this.status.value.me) return
     if (topics.includes('requests')) void this.requests.reload()
     if (topics.includes('grants')) void this.grants.reload()
     if (topics.includes('catalogue')) void this.catalogue.reload()
