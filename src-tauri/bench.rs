@@ -5,7 +5,7 @@ use std::io::Write;
 
 use tauri::State;
 
-use crate::Desktop;
+use crate::desktop::Desktop;
 
 /// The page calls this once its first view is on the screen. The time since the window was asked for goes to
 /// the log, and as a line of JSON to the file that `GATEPASS_BENCH_LOG` names.
@@ -21,7 +21,8 @@ pub fn ui_ready(desktop: State<'_, Desktop>) {
 pub fn record(name: &str, value: f64) {
     let Some(path) = std::env::var_os("GATEPASS_BENCH_LOG") else { return };
     let line = serde_json::json!({ "name": name, "value": value });
-    let written = OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| writeln!(f, "{line}"));
+    let written =
+        OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| writeln!(f, "{line}"));
     if let Err(error) = written {
         tracing::warn!(%error, "the measurement was not written");
     }

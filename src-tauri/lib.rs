@@ -1,18 +1,35 @@
 //! Gatepass on the desktop: the tray, the notifications and the window of one profile. What they show and do is
 //! the client's; here is only how it reaches the screen.
 
+mod autostart;
 mod bench;
+mod clipboard;
+mod commands;
+mod desktop;
+mod ending;
+#[cfg(test)]
+mod fixture;
+mod follow;
+mod menu;
 mod navigate;
+mod note;
+mod notify;
+mod panel;
+mod phrase;
 pub mod preflight;
+mod session;
 mod tray;
+mod trial;
 mod windows;
 
-use std::sync::Mutex;
-use std::time::Instant;
-
 use clap::Parser;
-use tauri::{AppHandle, Manager, RunEvent};
+use gatepass_client::ui::Failure;
+use gatepass_client::{DEFAULT_PROFILE, KeyStore, Profile};
+use gatepass_core::text::Digest;
+use tauri::{AppHandle, RunEvent};
+use tauri_plugin_window_state::StateFlags;
 
+use desktop::Desktop;
 use navigate::Place;
 
 /// The tray app of Gatepass.
@@ -20,7 +37,7 @@ use navigate::Place;
 #[command(name = "gatepass-desktop", version)]
 pub struct Options {
     /// Whose data to use; each profile keeps its own, and runs once.
-    #[arg(long, default_value = "default", value_name = "NAME", value_parser = profile_name)]
+    #[arg(long, default_value = DEFAULT_PROFILE, value_name = "NAME")]
     pub profile: String,
     /// Start with the tray only.
     #[arg(long)]
@@ -30,69 +47,93 @@ pub struct Options {
     pub link: Option<String>,
 }
 
-/// The names that are safe as a folder and as a part of a bus name.
-fn profile_name(name: &str) -> Result<String, String> {
-    let fits = (1..=40).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
-    if fits { Ok(name.to_owned()) } else { Err("use a-z, 0-9, - and _, up to 40 of them".to_owned()) }
-}
-
-/// What every part of the app can reach.
-pub(crate) struct Desktop {
-    pub profile_name: String,
-    opened: Mutex<Option<Instant>>,
-}
-
-impl Desktop {
-    /// The window was asked for at this moment.
-    pub fn opening(&self, at: Instant) {
-        if let Ok(mut opened) = self.opened.lock() {
-            *opened = Some(at);
-        }
-    }
-
-    /// Since when the window has been opening; only the first call after [`Self::opening`] gets it.
-    pub fn opened(&self) -> Option<Instant> {
-        self.opened.lock().ok().and_then(|mut opened| opened.take())
-    }
-}
-
 /// Why the app did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("{0}")]
+    Profile(#[from] Failure),
     #[error("the window system did not start: {0}")]
     Tauri(#[from] tauri::Error),
 }
 
 /// Runs until Quit in the tray. A second start of the same profile shows the first one's window and ends.
 pub fn run(options: Options) -> Result<(), StartError> {
-    let desktop = Desktop { profile_name: options.profile.clone(), opened: Mutex::new(None) };
-    let name = options.profile.clone();
+    let profile = Profile::named(&options.profile)?;
+    let desktop = Desktop::new(profile.clone(), KeyStore::from_env()?);
     let app = tauri::Builder::default()
         .plugin(
             tauri_plugin_single_instance::Builder::new()
                 .callback(second_start)
-                .dbus_id(format!("io.github.gatepass.desktop.p_{}", name.replace('-', "_0")))
+                .dbus_id(bus_name(&profile))
                 .build(),
         )
+        .plugin(
+            tauri_plugin_window_state::Builder::new()
+                .with_filename(profile.dir().join("window.json").to_string_lossy())
+                .with_state_flags(StateFlags::SIZE | StateFlags::POSITION | StateFlags::MAXIMIZED)
+                .build(),
+        )
+        .plugin(autostart::plugin(profile.name()))
         .manage(desktop)
-        .invoke_handler(tauri::generate_handler![bench::ui_ready])
+        .invoke_handler(handler())
         .setup(move |app| {
-            tray::start(app.handle())?;
+            tray::start(app.handle(), &profile)?;
             if !options.hidden || options.link.is_some() {
-                let place = options.link.as_deref().and_then(Place::from_link);
-                windows::show(app.handle(), place);
+                windows::show(app.handle(), options.link.as_deref().and_then(Place::from_link));
             }
+            tauri::async_runtime::spawn(follow::follow(app.handle().clone()));
             Ok(())
         })
         .build(tauri::generate_context!())?;
-    app.run(|_, event| {
+    app.run(|app, event| match event {
         // Closing the window leaves the tray; only Quit, which gives a code, ends the app.
-        if let RunEvent::ExitRequested { api, code: None, .. } = event {
-            api.prevent_exit();
+        RunEvent::ExitRequested { api, code: None, .. } => api.prevent_exit(),
+        RunEvent::WindowEvent { event: tauri::WindowEvent::CloseRequested { .. }, .. } => {
+            windows::remember(app)
         }
+        _ => {}
     });
     Ok(())
+}
+
+fn handler() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
+    tauri::generate_handler![
+        bench::ui_ready,
+        commands::status,
+        commands::join,
+        commands::try_here,
+        commands::catalogue,
+        commands::recent_roles,
+        commands::preview,
+        commands::submit_request,
+        commands::requests,
+        commands::request,
+        commands::timeline,
+        commands::grants,
+        commands::prepare_decision,
+        commands::send_prepared,
+        commands::withdraw,
+        commands::return_grant,
+        commands::revoke_grant,
+        commands::extend_grant,
+        commands::credential,
+        commands::reveal_password,
+        commands::copy_password,
+        commands::copy_text,
+        commands::events,
+        commands::event,
+        commands::verify_again,
+        commands::sync_now,
+        commands::settings,
+        commands::set_settings,
+        commands::leave,
+    ]
+}
+
+/// One name for each profile of each home, so that a trial beside the real one is not taken for it.
+fn bus_name(profile: &Profile) -> String {
+    let digest = Digest::of(profile.dir().as_os_str().as_encoded_bytes()).to_string();
+    format!("io.github.gatepass.desktop.p{}", &digest[..16])
 }
 
 fn second_start(app: &AppHandle, arguments: Vec<String>, _folder: String) {

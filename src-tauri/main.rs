@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use gatepass_desktop::{Options, preflight};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
     let options = Options::parse();
@@ -9,6 +10,10 @@ fn main() -> std::process::ExitCode {
         eprintln!("gatepass-desktop: {problem}");
         return std::process::ExitCode::FAILURE;
     }
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .init();
     match gatepass_desktop::run(options) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

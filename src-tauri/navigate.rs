@@ -46,8 +46,8 @@ impl Place {
         Self(format!("/requests/{id}"))
     }
 
-    pub fn settings() -> Self {
-        Self("/settings".to_owned())
+    pub fn audit() -> Self {
+        Self("/audit".to_owned())
     }
 
     /// Opens from a link of someone else's making: it fills the invite's field or shows a request, and never
@@ -125,6 +125,9 @@ mod tests {
 
     #[test]
     fn names_in_a_route_are_escaped() {
-        assert_eq!(Place::ask_for("orders-db", "a&b=c#d").as_str(), "/request?resource=orders-db&role=a%26b%3Dc%23d");
+        assert_eq!(
+            Place::ask_for("orders-db", "a&b=c#d").as_str(),
+            "/request?resource=orders-db&role=a%26b%3Dc%23d"
+        );
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use tauri::webview::NewWindowResponse;
-use tauri_plugin_window_state::{AppHandleExt as _, StateFlags};
 use tauri::{AppHandle, Emitter, Manager, Theme, Url, WebviewUrl, WebviewWindowBuilder};
+use tauri_plugin_window_state::{AppHandleExt as _, StateFlags};
 
 use crate::desktop::Desktop;
 use crate::navigate::Place;
@@ -48,12 +48,14 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
         .center()
         // Nothing the page loads or keeps may outlive it on the disk.
         .incognito(!driven())
+        .data_directory(desktop.profile.dir().join("webview"))
         .devtools(cfg!(debug_assertions))
         .on_navigation(own_page)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
     let dark = window.theme().is_ok_and(|theme| theme == Theme::Dark);
-    let ground = if dark { tauri::window::Color(17, 19, 22, 255) } else { tauri::window::Color(255, 255, 255, 255) };
+    let ground =
+        if dark { tauri::window::Color(17, 19, 22, 255) } else { tauri::window::Color(255, 255, 255, 255) };
     window.set_background_color(Some(ground))
 }
 
@@ -72,7 +74,10 @@ pub fn remember(app: &AppHandle) {
 /// Only the embedded page, or the development server of a debug build.
 fn own_page(url: &Url) -> bool {
     (url.scheme() == "tauri" && url.host_str() == Some("localhost"))
-        || (cfg!(dev) && url.scheme() == "http" && url.host_str() == Some("127.0.0.1") && url.port() == Some(1420))
+        || (cfg!(dev)
+            && url.scheme() == "http"
+            && url.host_str() == Some("127.0.0.1")
+            && url.port() == Some(1420))
 }
 
 /// Tells whose window it is when there is more than one profile.
@@ -94,7 +99,13 @@ mod tests {
     #[test]
     fn the_window_never_leaves_its_page() {
         assert!(own_page(&"tauri://localhost/index.html#/review".parse().unwrap()));
-        for away in ["https://example.com/", "tauri://elsewhere/", "file:///etc/passwd", "http://localhost/", "data:text/html,x"] {
+        for away in [
+            "https://example.com/",
+            "tauri://elsewhere/",
+            "file:///etc/passwd",
+            "http://localhost/",
+            "data:text/html,x",
+        ] {
             assert!(!own_page(&away.parse().unwrap()), "{away}");
         }
     }

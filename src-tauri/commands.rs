@@ -1,0 +1,166 @@
+//! The window's port, as docs/desktop-commands.md lists it: each command is the client's method of that name.
+
+use gatepass_client::ui::{
+    CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Prepared, RecentRole,
+    Settings, Status,
+};
+use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::wire::{Ask, EventView, GrantView, Preview, RequestView, ResourceView};
+use tauri::{AppHandle, State};
+use zeroize::Zeroizing;
+
+use crate::desktop::Desktop;
+use crate::{autostart, trial};
+
+type Answer<T> = Result<T, Failure>;
+type App<'a> = State<'a, Desktop>;
+
+#[tauri::command]
+pub async fn status(app: App<'_>) -> Answer<Status> {
+    Ok(app.status().await)
+}
+
+#[tauri::command]
+pub async fn join(app: App<'_>, link: String, device_name: Option<String>) -> Answer<Status> {
+    app.client().await?.join(&link, device_name.as_deref()).await
+}
+
+#[tauri::command]
+pub async fn try_here(handle: AppHandle, app: App<'_>) -> Answer<Status> {
+    trial::begin(&handle, app.client().await?).await
+}
+
+#[tauri::command]
+pub async fn catalogue(app: App<'_>) -> Answer<Vec<ResourceView>> {
+    app.client().await?.catalogue().await
+}
+
+#[tauri::command]
+pub async fn recent_roles(app: App<'_>) -> Answer<Vec<RecentRole>> {
+    app.client().await?.recent_roles().await
+}
+
+#[tauri::command]
+pub async fn preview(app: App<'_>, ask: Ask) -> Answer<Preview> {
+    app.client().await?.preview(&ask).await
+}
+
+#[tauri::command]
+pub async fn submit_request(app: App<'_>, ask: Ask) -> Answer<RequestView> {
+    app.client().await?.submit_request(&ask).await
+}
+
+#[tauri::command]
+pub async fn requests(app: App<'_>) -> Answer<Vec<RequestView>> {
+    app.client().await?.requests().await
+}
+
+#[tauri::command]
+pub async fn request(app: App<'_>, id: RequestId) -> Answer<RequestView> {
+    app.client().await?.request(id).await
+}
+
+#[tauri::command]
+pub async fn timeline(app: App<'_>, request: RequestId) -> Answer<Vec<EventView>> {
+    app.client().await?.timeline(request).await
+}
+
+#[tauri::command]
+pub async fn grants(app: App<'_>) -> Answer<Vec<GrantView>> {
+    app.client().await?.grants().await
+}
+
+#[tauri::command]
+pub async fn prepare_decision(app: App<'_>, draft: DecisionDraft) -> Answer<Prepared> {
+    app.client().await?.prepare_decision(draft).await
+}
+
+#[tauri::command]
+pub async fn send_prepared(app: App<'_>, id: String) -> Answer<RequestView> {
+    app.client().await?.send_prepared(&id).await
+}
+
+#[tauri::command]
+pub async fn withdraw(app: App<'_>, request: RequestId) -> Answer<RequestView> {
+    app.client().await?.withdraw(request).await
+}
+
+#[tauri::command]
+pub async fn return_grant(app: App<'_>, grant: GrantId) -> Answer<GrantView> {
+    app.client().await?.return_grant(grant).await
+}
+
+#[tauri::command]
+pub async fn revoke_grant(app: App<'_>, grant: GrantId, reason: String) -> Answer<GrantView> {
+    app.client().await?.revoke_grant(grant, &reason).await
+}
+
+#[tauri::command]
+pub async fn extend_grant(
+    app: App<'_>,
+    grant: GrantId,
+    duration_s: u32,
+    reason: String,
+) -> Answer<RequestView> {
+    app.client().await?.extend_grant(grant, duration_s, &reason).await
+}
+
+#[tauri::command]
+pub async fn credential(app: App<'_>, grant: GrantId) -> Answer<CredentialView> {
+    app.client().await?.credential(grant).await
+}
+
+#[tauri::command]
+pub async fn reveal_password(app: App<'_>, grant: GrantId) -> Answer<String> {
+    app.client().await?.reveal_password(grant).await
+}
+
+#[tauri::command]
+pub async fn copy_password(app: App<'_>, grant: GrantId) -> Answer<()> {
+    let password = Zeroizing::new(app.client().await?.reveal_password(grant).await?);
+    app.clipboard.copy_secret(password)
+}
+
+#[tauri::command]
+pub async fn copy_text(app: App<'_>, text: String) -> Answer<()> {
+    app.clipboard.copy(text)
+}
+
+#[tauri::command]
+pub async fn events(app: App<'_>, query: EventQuery) -> Answer<EventPage> {
+    app.client().await?.events(query).await
+}
+
+#[tauri::command]
+pub async fn event(app: App<'_>, seq: u64) -> Answer<EventDetail> {
+    app.client().await?.event(seq).await
+}
+
+#[tauri::command]
+pub async fn verify_again(app: App<'_>) -> Answer<Status> {
+    app.client().await?.verify_again().await
+}
+
+#[tauri::command]
+pub async fn sync_now(app: App<'_>) -> Answer<Status> {
+    app.client().await?.sync_now().await
+}
+
+#[tauri::command]
+pub async fn settings(app: App<'_>) -> Answer<Settings> {
+    app.client().await?.settings().await
+}
+
+#[tauri::command]
+pub async fn set_settings(handle: AppHandle, app: App<'_>, settings: Settings) -> Answer<Settings> {
+    let client = app.client().await?;
+    autostart::apply(&handle, settings.autostart)?;
+    client.set_settings(settings).await
+}
+
+#[tauri::command]
+pub async fn leave(handle: AppHandle, app: App<'_>) -> Answer<Status> {
+    let left = app.client().await?.leave().await?;
+    trial::end(&handle).await;
+    Ok(left)
+}
