@@ -4,7 +4,9 @@ use crate::api::{GrantScope, RequestScope};
 use crate::cache::{Cache, blocking};
 use crate::client::{Client, Joined};
 use crate::ui::{EventDetail, EventPage, EventQuery, Failure, RecentRole};
+use gatepass_core::directory::Directory;
 use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::view::Lens;
 use gatepass_core::wire::{Ask, EventView, GrantView, Me, Preview, RequestView, ResourceView};
 use gatepass_core::{Code, Time};
 
@@ -108,8 +110,21 @@ impl Client {
 
     /// The catalogue as this person may use it, from the server.
     pub async fn server_catalogue(&self) -> Result<Vec<ResourceView>, Failure> {
-        self.heard(self.sync().await)?;
-        self.catalogue().await
+        let joined = self.joined()?;
+        let asked = async {
+            let (catalogue, people) = (joined.api.catalogue().await?, joined.api.people().await?);
+            let me = joined.api.me().await?;
+            let directory = Directory::new(people.people);
+            let lens = Lens {
+                catalogue: &catalogue.catalogue,
+                directory: &directory,
+                text: &|_| None,
+                viewer: me.person.id,
+                now: joined.api.now(),
+            };
+            Ok(lens.resources())
+        };
+        self.heard(asked.await)
     }
 
     /// Requests from the server, newest first, over all pages up to `limit`.

@@ -1,0 +1,94 @@
+//! Whole lives per second: asked, decided, set up on a target in the server's memory, given back, removed.
+
+use super::bare_lives;
+use crate::device::Device;
+use crate::place::Place;
+use crate::report::{Bound, Measurement, Run};
+use crate::watcher::Watcher;
+use crate::{Outcome, stats};
+use futures_util::future::join_all;
+use gatepass_core::id::RequestId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const CLIENTS: [usize; 3] = [1, 16, 64];
+
+/// A person who asks and one who decides.
+struct Pair {
+    asker: Device,
+    approver: Device,
+}
+
+pub async fn measure(names: &[String], quick: bool) -> Outcome<Vec<Measurement>> {
+    let (runs, over) = if quick { (1, Duration::from_secs(1)) } else { (3, Duration::from_secs(6)) };
+    let wanted = |clients: &usize| {
+        names.iter().all(|name| !name.starts_with("lifecycle"))
+            || names.iter().any(|name| *name == "lifecycle" || *name == format!("lifecycle-{clients}"))
+    };
+    let sizes: Vec<usize> = CLIENTS.into_iter().filter(wanted).collect();
+    let place = Place::with_fake()?;
+    let watcher = Arc::new(Watcher::start(place.device("iris", "", &["--auditor"]).await?).await?);
+    let mut pairs = Vec::new();
+    for number in 0..sizes.iter().copied().max().unwrap_or(0) {
+        let asker = place.device(&format!("asker-{number}"), "backend", &[]).await?;
+        let approver = place.device(&format!("approver-{number}"), "dba", &[]).await?;
+        pairs.push(Arc::new(Pair { asker, approver }));
+    }
+    // Whatever is made once is made now.
+    live(&pairs, &watcher, over / 6).await?;
+    let mut rows = Vec::new();
+    for size in sizes {
+        let (mut measured, mut took) = (Vec::new(), Vec::new());
+        for _ in 0..runs {
+            let pairs = pairs.get(..size).unwrap_or(&pairs);
+            let lives = live(pairs, &watcher, over).await?;
+            let reference = bare_lives::per_second(&place, over / 3)?;
+            eprintln!("  {size} clients: {:.0} lives/s, bare {reference:.0}", lives.per_second);
+            measured.push(Run { measured: lives.per_second, reference });
+            took.push(lives.median_ms);
+        }
+        let name = "the same rows in as many bare transactions, one after another";
+        let note = format!("a life takes {:.0} ms", stats::median(&took));
+        rows.push(Measurement::of(format!("lifecycle-{size}"), "lives/s", name, Bound::None, &measured, note));
+    }
+    Ok(rows)
+}
+
+struct Lives {
+    per_second: f64,
+    median_ms: f64,
+}
+
+/// Every pair lives one life after the other until the time is over; the last ones are lived to their end.
+async fn live(pairs: &[Arc<Pair>], watcher: &Arc<Watcher>, over: Duration) -> Outcome<Lives> {
+    let from = Instant::now();
+    let clients = pairs.iter().cloned().map(|pair| {
+        let watcher = watcher.clone();
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            while from.elapsed() < over {
+                let began = Instant::now();
+                one(&pair, &watcher).await?;
+                took.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
+            Ok(took)
+        })
+    });
+    let mut took = Vec::new();
+    for client in join_all(clients).await {
+        let lived: Outcome<Vec<f64>> = client?;
+        took.extend(lived?);
+    }
+    Ok(Lives { per_second: took.len() as f64 / from.elapsed().as_secs_f64(), median_ms: stats::median(&took) })
+}
+
+async fn one(pair: &Pair, watcher: &Watcher) -> Outcome<()> {
+    let id = Uuid::now_v7();
+    let mut told = watcher.listen(RequestId(id));
+    let asked = pair.asker.ask(id, "orders-db", "write", 1800).await?;
+    pair.approver.approve(&asked.request).await?;
+    let (grant, _) = told.active().await?;
+    pair.asker.give_back(grant).await?;
+    told.ended().await
+}
