@@ -1,1 +1,47 @@
-fn main() {}
+//! `gatepass`, the command line: thin over the client. See docs/cli.md.
+
+mod args;
+mod exit;
+mod run;
+mod show;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use exit::Trouble;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    let json = cli.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => {
+            let done = runtime.block_on(run::run(cli));
+            // A blocked keyring or resolver must not hold the exit.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(Trouble::Usage(format!("The runtime can’t start: {error}"))),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(trouble) => trouble.say(json),
+    }
+}
+
+/// clap's answer: help and versions on stdout, everything else as an error of usage.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked || !std::env::args_os().any(|a| a == "--json") {
+        // Nothing can be done when this can't be printed.
+        let _ = error.print();
+        return ExitCode::from(if asked { exit::DONE } else { exit::USAGE });
+    }
+    let text = error.render().to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text);
+    let message = message.split("\n\nUsage:").next().unwrap_or(message).trim();
+    Trouble::Usage(message.to_owned()).say(true)
+}
