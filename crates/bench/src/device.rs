@@ -4,14 +4,14 @@ use crate::{Outcome, clock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crypto_box::SecretKey;
+use gatepass_core::Time;
 use gatepass_core::command::{Body, Command, Enroll, OpenSession};
 use gatepass_core::event::By;
 use gatepass_core::id::{CommandId, DeviceId, GrantId, PersonId};
-use gatepass_core::Time;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::{
-    Accepted, Challenge, EnrollSubmit, Enrolled, RequestView, SealedCredential, Secret, Session, SignedCommand,
-    Submit, Verdict,
+    Accepted, Challenge, EnrollSubmit, Enrolled, RequestView, SealedCredential, Secret, Session,
+    SignedCommand, Submit, Verdict,
 };
 use gatepass_log::Key;
 use rand::RngCore as _;
@@ -103,7 +103,8 @@ impl Device {
     /// The secret of a grant of this device.
     pub async fn secret(&self, grant: GrantId) -> Outcome<Secret> {
         let sealed: SealedCredential = self.get(&format!("/v1/grants/{grant}/credential")).await?;
-        let opened = self.seal.unseal(&BASE64.decode(&sealed.sealed)?).map_err(|_| "the secret does not open")?;
+        let opened =
+            self.seal.unseal(&BASE64.decode(&sealed.sealed)?).map_err(|_| "the secret does not open")?;
         Ok(serde_json::from_slice(&opened)?)
     }
 
@@ -125,7 +126,13 @@ impl Device {
         Ok(())
     }
 
-    async fn write(&self, id: Uuid, path: &str, command: Command, texts: Vec<SaltedText>) -> Outcome<Accepted> {
+    async fn write(
+        &self,
+        id: Uuid,
+        path: &str,
+        command: Command,
+        texts: Vec<SaltedText>,
+    ) -> Outcome<Accepted> {
         self.post(path, &Submit { command: self.sign(id, clock::now(), command)?, texts }).await
     }
 

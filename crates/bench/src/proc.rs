@@ -68,7 +68,8 @@ pub fn machine() -> String {
         line.split_once(':').map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0.0) / 1048576.0;
+    let memory =
+        after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0.0) / 1048576.0;
     let built = if cfg!(debug_assertions) { "debug build: the numbers say little" } else { "release build" };
     format!(
         "{}, {cores} cores, {memory:.0} GiB, Linux {}, {built}",

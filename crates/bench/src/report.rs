@@ -142,7 +142,10 @@ mod tests {
     use super::*;
 
     fn runs(values: &[(f64, f64)]) -> Vec<Run> {
-        values.iter().map(|(measured, reference)| Run { measured: *measured, reference: *reference }).collect()
+        values
+            .iter()
+            .map(|(measured, reference)| Run { measured: *measured, reference: *reference })
+            .collect()
     }
 
     #[test]
@@ -158,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_share_of_the_reference_becomes_a_bound_in_the_unit() {
-        let slow = Measurement::of("s", "/s", "bare", Bound::ShareOfReference(0.5), &runs(&[(49.0, 100.0)]), "");
+        let slow =
+            Measurement::of("s", "/s", "bare", Bound::ShareOfReference(0.5), &runs(&[(49.0, 100.0)]), "");
         assert_eq!((slow.bound, slow.holds), (Some(50.0), false));
     }
 

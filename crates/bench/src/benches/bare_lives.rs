@@ -20,7 +20,8 @@ struct Life {
 
 /// Bare lives per second in a new file beside the server's.
 pub fn per_second(place: &Place, over: Duration) -> Outcome<f64> {
-    let server = Connection::open_with_flags(place.data().join("gatepass.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let server =
+        Connection::open_with_flags(place.data().join("gatepass.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let life = read(&server)?;
     let file = tempfile::Builder::new().prefix("bare-").tempdir_in(place.dir())?;
     let db = Connection::open(file.path().join("bare.db"))?;
@@ -91,7 +92,9 @@ fn write(db: &Connection, life: &Life, number: i64) -> Outcome<()> {
         Ok(())
     };
     let put = |kind: &str| {
-        job(&format!("INSERT INTO job (kind, subject, request_id, target, due) VALUES ('{kind}', ?1, ?1, '', 1)"))
+        job(&format!(
+            "INSERT INTO job (kind, subject, request_id, target, due) VALUES ('{kind}', ?1, ?1, '', 1)"
+        ))
     };
     const LEASE: &str = "UPDATE job SET fence = fence + 1, leased_until = 2 WHERE subject = ?1";
     const MOVE: &str = "UPDATE job SET due = 3, puts = puts + 1 WHERE subject = ?1";

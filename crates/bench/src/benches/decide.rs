@@ -61,7 +61,11 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
             let seen = stage.recorder.until(&summary).await?;
             reference.push(seen.at.duration_since(from).as_secs_f64() * 1000.0);
         }
-        eprintln!("  {decisions} decisions: median {:.0} ms, p99 {:.0} ms", median(&ours), percentile(&ours, 0.99));
+        eprintln!(
+            "  {decisions} decisions: median {:.0} ms, p99 {:.0} ms",
+            median(&ours),
+            percentile(&ours, 0.99)
+        );
         measured.push(Run { measured: percentile(&ours, 0.99), reference: percentile(&reference, 0.99) });
     }
     following.abort();

@@ -38,7 +38,12 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
             return Err("most sessions could not be opened before the end".into());
         }
         let bare = bare(&orders, ours.len()).await?;
-        eprintln!("  {} sessions: median {:.0} ms, p99 {:.0} ms", ours.len(), median(&ours), percentile(&ours, 0.99));
+        eprintln!(
+            "  {} sessions: median {:.0} ms, p99 {:.0} ms",
+            ours.len(),
+            median(&ours),
+            percentile(&ours, 0.99)
+        );
         measured.push(Run { measured: percentile(&ours, 0.99), reference: percentile(&bare, 0.99) });
     }
     let mut note = format!("p99 of {grants} open sessions a run, a query each {} ms", PACE.as_millis());

@@ -50,7 +50,14 @@ pub async fn measure(names: &[String], quick: bool) -> Outcome<Vec<Measurement>>
         }
         let name = "the same rows in as many bare transactions, one after another";
         let note = format!("a life takes {:.0} ms", stats::median(&took));
-        rows.push(Measurement::of(format!("lifecycle-{size}"), "lives/s", name, Bound::None, &measured, note));
+        rows.push(Measurement::of(
+            format!("lifecycle-{size}"),
+            "lives/s",
+            name,
+            Bound::None,
+            &measured,
+            note,
+        ));
     }
     Ok(rows)
 }
@@ -80,7 +87,10 @@ async fn live(pairs: &[Arc<Pair>], watcher: &Arc<Watcher>, over: Duration) -> Ou
         let lived: Outcome<Vec<f64>> = client?;
         took.extend(lived?);
     }
-    Ok(Lives { per_second: took.len() as f64 / from.elapsed().as_secs_f64(), median_ms: stats::median(&took) })
+    Ok(Lives {
+        per_second: took.len() as f64 / from.elapsed().as_secs_f64(),
+        median_ms: stats::median(&took),
+    })
 }
 
 async fn one(pair: &Pair, watcher: &Watcher) -> Outcome<()> {

@@ -31,7 +31,8 @@ pub const NAMES: [&str; 10] = [
 /// The benchmarks to run for these names, in their order; those that share a setup are one.
 pub fn chosen(names: &[String]) -> Vec<&'static str> {
     let wanted = |name: &str| {
-        names.is_empty() || names.iter().any(|n| n == name || (name == "lifecycle" && n.starts_with("lifecycle-")))
+        names.is_empty()
+            || names.iter().any(|n| n == name || (name == "lifecycle" && n.starts_with("lifecycle-")))
     };
     NAMES.into_iter().take(7).filter(|name| wanted(name)).collect()
 }

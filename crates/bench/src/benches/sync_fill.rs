@@ -50,7 +50,9 @@ pub async fn fill(place: &mut Place, events: usize) -> Outcome<()> {
     let lives = events.div_ceil(LIFE);
     let begin = crate::clock::now() - TimeDelta::minutes(lives as i64);
     futures_util::stream::iter((0..lives).map(|n| cast.live(n, begin + TimeDelta::minutes(n as i64))))
-        .map(|change| async { Ok::<_, Box<dyn std::error::Error + Send + Sync>>(store.commit(change?).await?) })
+        .map(|change| async {
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(store.commit(change?).await?)
+        })
         .buffered(WAITING)
         .try_for_each(|_| async { Ok(()) })
         .await?;
@@ -63,7 +65,10 @@ impl Cast {
     fn live(&self, number: usize, from: Time) -> Outcome<Change> {
         let (id, grant) = (Uuid::now_v7(), GrantId(Uuid::now_v7()));
         let request = RequestId(id);
-        let text = format!("order {number} is stuck in payment since the deploy, customers wait for {}", number % 97);
+        let text = format!(
+            "order {number} is stuck in payment since the deploy, customers wait for {}",
+            number % 97
+        );
         let reason = SaltedText::new(random(), text);
         let digest = reason.digest();
         let at = |seconds: i64| from + TimeDelta::seconds(seconds);
@@ -104,11 +109,19 @@ impl Cast {
         let gatepass = || (By::Gatepass, None);
         let facts = [
             (at(0), by_asker(asks)?, created),
-            (at(60), (self.approver.by(), Some(approves)), Fact::RequestApproved { duration_s: 1800, note: None }),
+            (
+                at(60),
+                (self.approver.by(), Some(approves)),
+                Fact::RequestApproved { duration_s: 1800, note: None },
+            ),
             (at(60), gatepass(), Fact::RequestGranted { grant, duration_s: 1800, latest_end: at(2760) }),
             (at(60), gatepass(), Fact::GrantProvisioning { grant }),
             (at(61), gatepass(), Fact::GrantActive { grant, starts_at: at(61), ends_at: at(1861) }),
-            (at(1200), by_asker(returns)?, Fact::GrantEnding { grant, cause: EndCause::Returned, reason: None }),
+            (
+                at(1200),
+                by_asker(returns)?,
+                Fact::GrantEnding { grant, cause: EndCause::Returned, reason: None },
+            ),
             (at(1201), gatepass(), Fact::GrantEnded { grant, cause: EndCause::Returned, removal }),
         ];
         let mut change = Change::default();

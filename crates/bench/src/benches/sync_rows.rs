@@ -45,11 +45,15 @@ impl Rows {
         let directory = Directory::new(people);
         let db = open(&profile.join("cache.db"), &key)?;
         let schema = db
-            .prepare(&format!("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND {OWN} ORDER BY type DESC"))?
+            .prepare(&format!(
+                "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND {OWN} ORDER BY type DESC"
+            ))?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;
-        let pages: Vec<(i64, Row)> = all(&db, "SELECT * FROM events ORDER BY seq")?.into_iter().filter_map(keyed).collect();
-        let bodies: HashMap<i64, Row> = all(&db, "SELECT * FROM bodies")?.into_iter().filter_map(keyed).collect();
+        let pages: Vec<(i64, Row)> =
+            all(&db, "SELECT * FROM events ORDER BY seq")?.into_iter().filter_map(keyed).collect();
+        let bodies: HashMap<i64, Row> =
+            all(&db, "SELECT * FROM bodies")?.into_iter().filter_map(keyed).collect();
         let mut texts: HashMap<Vec<u8>, Row> = HashMap::new();
         for row in all(&db, "SELECT * FROM texts")? {
             if let Some(Value::Blob(digest)) = row.first() {
@@ -132,10 +136,15 @@ impl Rows {
                     insert(&db, "INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", text)?;
                 }
                 if let Some(words) = self.words.get(seq) {
-                    db.prepare_cached("INSERT INTO search(rowid, words) VALUES (?, ?)")?.execute((seq, words))?;
+                    db.prepare_cached("INSERT INTO search(rowid, words) VALUES (?, ?)")?
+                        .execute((seq, words))?;
                 }
                 for request in self.requests.get(seq).into_iter().flatten() {
-                    insert(&db, "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", request)?;
+                    insert(
+                        &db,
+                        "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        request,
+                    )?;
                 }
             }
             db.execute_batch("COMMIT")?;

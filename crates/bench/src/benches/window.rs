@@ -47,7 +47,8 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
         eprintln!("  {windows} windows: median {:.0} ms, p95 {:.0} ms", median(&own), percentile(&own, 0.95));
         measured.push(Run { measured: percentile(&own, 0.95), reference: percentile(&reference, 0.95) });
     }
-    let note = format!("p95 of {windows} windows a run; the very first took {:.0} ms", first.unwrap_or_default());
+    let note =
+        format!("p95 of {windows} windows a run; the very first took {:.0} ms", first.unwrap_or_default());
     let name = "a bare WebKitGTK window with one line of text, loaded";
     Ok(Measurement::of("window-open", "ms", name, Bound::Under(300.0), &measured, note))
 }

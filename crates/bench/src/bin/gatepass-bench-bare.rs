@@ -60,7 +60,8 @@ fn show(file: String) {
     window.add(&page);
     page.connect_load_changed(move |_, event| {
         if event == LoadEvent::Finished {
-            let line = format!("{{\"name\":\"ui_ready_ms\",\"value\":{}}}\n", asked.elapsed().as_secs_f64() * 1e3);
+            let line =
+                format!("{{\"name\":\"ui_ready_ms\",\"value\":{}}}\n", asked.elapsed().as_secs_f64() * 1e3);
             let opened = std::fs::OpenOptions::new().create(true).append(true).open(&file);
             if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
                 eprintln!("{file}: {error}");
