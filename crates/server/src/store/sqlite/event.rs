@@ -8,7 +8,7 @@ use gatepass_core::event::{Event, Fact};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), StoreError> {
     let person = match &event.fact {
@@ -110,6 +110,7 @@ pub fn page(db: &Connection, viewer: &Person, after: u64, limit: usize) -> Resul
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut rows = query.query(params![after, limit as i64]).map_err(fail)?;
     let mut entries: Vec<LogEntry> = Vec::new();
+    let mut nameless = HashSet::new();
     while let Some(row) = rows.next().map_err(fail)? {
         let seq = row.get::<_, i64>(0).map_err(fail)? as u64;
         let leaf: [u8; 32] = row.get(1).map_err(fail)?;
@@ -121,14 +122,25 @@ pub fn page(db: &Connection, viewer: &Person, after: u64, limit: usize) -> Resul
                 (None, Some(person)) => person == sight.id,
                 (None, None) => true,
             };
-        let event = if sees { Some(row.get(4).map_err(fail)?) } else { None };
+        // Everybody checks signatures, so everybody gets the keys; a device's name stays its person's.
+        let key = !sees
+            && person.is_some()
+            && enrolment(row.get_ref(4).and_then(|v| Ok(v.as_str()?)).map_err(fail)?);
+        if key {
+            nameless.insert(seq);
+        }
+        let event = if sees || key { Some(row.get(4).map_err(fail)?) } else { None };
         entries.push(LogEntry { seq, leaf: Digest(hex::encode(leaf)), event, texts: Vec::new() });
     }
     if let (Some(first), Some(last)) = (entries.first().map(|e| e.seq), entries.last().map(|e| e.seq)) {
         let mut texts = super::text::between(db, first, last)?;
-        for entry in entries.iter_mut().filter(|e| e.event.is_some()) {
+        for entry in entries.iter_mut().filter(|e| e.event.is_some() && !nameless.contains(&e.seq)) {
             entry.texts = texts.remove(&entry.seq).unwrap_or_default();
         }
     }
     Ok(LogSlice { entries, head: head(db)? })
+}
+
+fn enrolment(body: &str) -> bool {
+    matches!(parse::<Event>(body), Ok(Event { fact: Fact::DeviceEnrolled { .. }, .. }))
 }
