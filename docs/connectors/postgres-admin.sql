@@ -17,6 +17,8 @@ GRANT pg_signal_backend TO :"admin";
 -- From PostgreSQL 16 on CREATEROLE reaches only what it was given: the right to hand the groups on, and neither
 -- their privileges nor SET ROLE to them. Up to 15 CREATEROLE may already hand on every role but a superuser's.
 \if :scoped
+-- So that it still gets in, to end sessions, when those have taken all connections (see reserved_connections).
+GRANT pg_use_reserved_connections TO :"admin";
 SELECT format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', trim(g), :'admin')
   FROM regexp_split_to_table(:'groups', ',') AS g \gexec
 \endif

@@ -27,6 +27,8 @@ pub enum Fault {
     After(TargetError),
     /// Nothing happens until the [`Hold`] is released or dropped; then the call goes on as usual.
     Hang(Held),
+    /// It is done at once; the answer comes when the [`Hold`] is released or dropped.
+    HangAfter(Held),
 }
 
 /// Keeps calls waiting. Released when dropped.
@@ -178,6 +180,11 @@ impl Fake {
             Some(Fault::Hang(held)) => {
                 held.wait().await;
                 work(&mut self.state())
+            }
+            Some(Fault::HangAfter(held)) => {
+                let answer = work(&mut self.state());
+                held.wait().await;
+                answer
             }
         }
     }

@@ -85,8 +85,20 @@ async fn the_fake_fails_before_and_after_and_hangs_as_told() {
     assert_eq!(fake.remove(access.grant).await.unwrap_err(), down, "the second call");
     assert_eq!((fake.calls(Verb::Provision), fake.calls(Verb::Remove)), (2, 2));
 
+    let (mut hold, held) = Hold::new();
+    fake.next(Verb::Provision, Fault::HangAfter(held));
+    let provision = tokio::spawn({
+        let (fake, access) = (fake.clone(), access.clone());
+        async move { fake.provision(&access).await }
+    });
+    hold.reached(1).await;
+    assert_eq!(fake.accesses().len(), 1, "it is done, and not answered");
+    assert!(!provision.is_finished());
+    drop(hold);
+    provision.await.unwrap().unwrap();
+
     fake.down(Some(down.clone()));
     assert_eq!(fake.inspect().await.unwrap_err(), down);
     fake.down(None);
-    assert_eq!(fake.inspect().await.unwrap(), []);
+    assert_eq!(fake.inspect().await.unwrap().len(), 1);
 }

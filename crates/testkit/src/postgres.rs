@@ -194,8 +194,13 @@ impl Postgres {
         ]);
         watch.arg(self.log_path()).args(as_owner()).arg(bin("postgres")).arg("-D").arg(&data);
         watch.args(["-p", &self.port.to_string(), "-k"]).arg(self.dir.path());
-        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "log_statement=all", "max_connections=200"]
-        {
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "fsync=off",
+            "log_statement=all",
+            "password_encryption=scram-sha-256",
+            "max_connections=200",
+        ] {
             watch.args(["-c", setting]);
         }
         for setting in &self.settings {

@@ -24,6 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::types::Type;
 
+const SESSIONS: u16 = 20;
+
 /// One database of one server.
 pub struct Postgres {
     place: Arc<Place>,
@@ -31,7 +33,7 @@ pub struct Postgres {
     quick: Link,
     /// What may wait for locks, apart, so that it never holds up the end of a session.
     slow: Link,
-    connection_limit: i32,
+    connection_limit: u16,
 }
 
 impl Postgres {
@@ -46,14 +48,15 @@ impl Postgres {
             quick: Link::new(place.clone(), 4, Duration::from_secs(15)),
             slow: Link::new(place.clone(), 2, Duration::from_secs(40)),
             place,
-            connection_limit: -1,
+            connection_limit: SESSIONS,
         })
     }
 
-    /// Sessions a holder may have open at once; any number unless set.
+    /// Sessions a holder may have open at once; 20 unless set. Without a limit, one holder could take every
+    /// connection the target has, and keep Gatepass from ending theirs.
     #[must_use]
     pub fn connection_limit(mut self, sessions: u16) -> Self {
-        self.connection_limit = i32::from(sessions);
+        self.connection_limit = sessions;
         self
     }
 
@@ -124,7 +127,7 @@ impl Connector for Postgres {
 
     async fn remove(&self, grant: GrantId) -> Result<Removed, TargetError> {
         let login = &login_name(grant);
-        let Some(cut) = self.quick.run(|client| remove::cut(client, login)).await? else {
+        let Some(cut) = self.quick.run(|client| remove::cut(client, &self.place, login)).await? else {
             return Ok(Removed { sessions_ended: 0 });
         };
         self.slow.run(|client| remove::clear(client, &self.place, login, &cut)).await?;

@@ -17,8 +17,7 @@ pub(super) struct Asked<'a> {
     pub groups: &'a [String],
     /// RFC 3339.
     pub until: String,
-    /// -1 is none.
-    pub connection_limit: i32,
+    pub connection_limit: u16,
 }
 
 /// What is there, and the statements that make it what is asked, quoted by the server.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Error};
 
 /// How long sessions may take to end once told to.
 const SESSIONS_LIMIT: Duration = Duration::from_secs(5);
@@ -41,12 +41,17 @@ const IS_THERE: &str = "SELECT FROM pg_roles WHERE oid = $1";
 
 /// Ends the sessions, shuts the door, and ends those that slipped in; `None` when there is no such login.
 /// Sessions are ended before the door is shut because one may hold a lock on its own login's row.
-pub(super) async fn cut(client: Arc<Client>, login: &String) -> Result<Option<Cut>, Failed> {
+pub(super) async fn cut(client: Arc<Client>, place: &Place, login: &String) -> Result<Option<Cut>, Failed> {
     let found = client.query_typed(FIND_AND_END, &[(login, Type::TEXT)]).await?;
     let Some(row) = found.first() else { return Ok(None) };
     let oid: u32 = row.try_get(0)?;
     let mut ended: BTreeSet<i32> = row.try_get::<_, Vec<Option<i32>>>(3)?.into_iter().flatten().collect();
-    let shut = client.batch_execute(row.try_get(1)?).await;
+    let mut shut = client.batch_execute(row.try_get(1)?).await;
+    if shut.as_ref().err().and_then(Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        // No session is left that could hold the row, but a prepared transaction can.
+        roll_back_prepared(&client, place, login).await?;
+        shut = client.batch_execute(row.try_get(1)?).await;
+    }
     silence(&client, oid, &mut ended).await?;
     match shut {
         Err(error) if error.code() != Some(&SqlState::UNDEFINED_OBJECT) => return Err(error.into()),
@@ -113,10 +118,7 @@ pub(super) async fn clear(
     cut: &Cut,
 ) -> Result<(), Failed> {
     let left = client.query_typed(LEFT, &[(&cut.oid, Type::OID)]).await?;
-    let prepared = client.query_typed(PREPARED, &[(login, Type::TEXT)]).await?;
-    for row in &prepared {
-        roll_back(place, login, row).await?;
-    }
+    roll_back_prepared(&client, place, login).await?;
     for row in &left {
         let database: Option<String> = row.try_get(0)?;
         if !row.try_get::<_, bool>(1)? {
@@ -155,15 +157,18 @@ async fn hand_over(place: &Place, database: Option<&str>, login: &String, owns: 
     Err(failure)
 }
 
-/// A prepared transaction outlives its session and would keep the login from being dropped. It can't be rolled back
-/// inside a transaction, so each statement stands alone; the connection is not used again.
-async fn roll_back(place: &Place, login: &String, prepared: &Row) -> Result<(), Failed> {
-    let client = link::connect(place, Some(prepared.try_get(0)?)).await?;
-    let says = client.query_typed(HAND_OVER, &[(login, Type::TEXT)]).await?;
-    let Some(say) = says.first() else { return Ok(()) };
-    client.batch_execute(say.try_get(1)?).await?;
-    client.batch_execute(prepared.try_get(1)?).await?;
-    Ok(client.batch_execute(say.try_get(3)?).await?)
+/// A prepared transaction outlives its session and would keep the login from being changed or dropped. It can't be
+/// rolled back inside a transaction, so each statement stands alone; the connection is not used again.
+async fn roll_back_prepared(client: &Client, place: &Place, login: &String) -> Result<(), Failed> {
+    for prepared in client.query_typed(PREPARED, &[(login, Type::TEXT)]).await? {
+        let there = link::connect(place, Some(prepared.try_get(0)?)).await?;
+        let says = there.query_typed(HAND_OVER, &[(login, Type::TEXT)]).await?;
+        let Some(say) = says.first() else { return Ok(()) };
+        there.batch_execute(say.try_get(1)?).await?;
+        there.batch_execute(prepared.try_get(1)?).await?;
+        there.batch_execute(say.try_get(3)?).await?;
+    }
+    Ok(())
 }
 
 /// Says what a refusal is about. What the network did stays as it is.

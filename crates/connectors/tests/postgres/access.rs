@@ -1,6 +1,6 @@
 //! What a holder can do, and until when.
 
-use crate::holder::{access, connect, now, password, target, url};
+use crate::holder::{access, connect, connector, now, password, target, url};
 use gatepass_connectors::postgres::login_name;
 use gatepass_connectors::{Class, Connector};
 
@@ -66,4 +66,16 @@ async fn after_the_guard_nobody_logs_in() {
     target.connector.guard(access.grant, now() - chrono::TimeDelta::milliseconds(1)).await.unwrap();
     assert!(target.holder(&secret, "SELECT 1").is_err());
     assert!(open.query_one("SELECT 1", &[]).await.is_ok(), "the guard leaves open sessions running: class B");
+}
+
+#[tokio::test]
+async fn a_holder_cant_take_every_connection() {
+    let target = target();
+    let strict = connector(&target.server.admin_url_of(&target.database)).connection_limit(2);
+    let secret = strict.provision(&access(&["orders_reader"])).await.unwrap();
+    let _sessions = [connect(url(&secret)).await.unwrap(), connect(url(&secret)).await.unwrap()];
+    assert!(target.holder(&secret, "SELECT 1").unwrap_err().contains("too many connections for role"));
+    let usual = target.provision(&access(&["orders_reader"])).await;
+    let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user";
+    assert_eq!(target.holder(&usual, limit), Ok("20".into()));
 }

@@ -156,7 +156,7 @@ async fn what_others_gave_to_the_login_is_theirs_to_take_back() {
 
 #[tokio::test]
 async fn a_prepared_transaction_does_not_outlive_the_access() {
-    let mut server = Server::start_with(&["max_prepared_transactions=5"]);
+    let server = Server::start_with(&["max_prepared_transactions=5"]);
     server.make_orders();
     let connector = connector(&server.admin_url());
     let access = access(&["orders_writer"]);
@@ -165,5 +165,4 @@ async fn a_prepared_transaction_does_not_outlive_the_access() {
     connector.remove(access.grant).await.unwrap();
     assert_eq!(server.psql("orders", "SELECT count(*) FROM pg_prepared_xacts"), "0");
     assert_eq!(server.psql("orders", "SELECT count(*) FROM orders"), "100");
-    server.stop();
 }
