@@ -9,8 +9,9 @@ use gatepass_core::wire::{Ask, EventView, GrantView, Preview, RequestView, Resou
 use tauri::{AppHandle, State};
 use zeroize::Zeroizing;
 
+use crate::autostart;
 use crate::desktop::Desktop;
-use crate::{autostart, trial};
+use crate::trial::{self, TrialInvite};
 
 type Answer<T> = Result<T, Failure>;
 type App<'a> = State<'a, Desktop>;
@@ -28,6 +29,11 @@ pub async fn join(app: App<'_>, link: String, device_name: Option<String>) -> An
 #[tauri::command]
 pub async fn try_here(handle: AppHandle, app: App<'_>) -> Answer<Status> {
     trial::begin(&handle, app.client().await?).await
+}
+
+#[tauri::command]
+pub async fn trial_invite(handle: AppHandle, app: App<'_>) -> Answer<TrialInvite> {
+    trial::second_person(&handle, app.client().await?).await
 }
 
 #[tauri::command]
@@ -161,6 +167,6 @@ pub async fn set_settings(handle: AppHandle, app: App<'_>, settings: Settings) -
 #[tauri::command]
 pub async fn leave(handle: AppHandle, app: App<'_>) -> Answer<Status> {
     let left = app.client().await?.leave().await?;
-    trial::end(&handle).await;
+    trial::stop(&handle).await;
     Ok(left)
 }

@@ -75,6 +75,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
         )
         .plugin(autostart::plugin(profile.name()))
         .manage(desktop)
+        .manage(trial::Trial::default())
         .invoke_handler(handler())
         .setup(move |app| {
             tray::start(app.handle(), &profile)?;
@@ -91,6 +92,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
         RunEvent::WindowEvent { event: tauri::WindowEvent::CloseRequested { .. }, .. } => {
             windows::remember(app)
         }
+        RunEvent::Exit => tauri::async_runtime::block_on(trial::stop(app)),
         _ => {}
     });
     Ok(())
@@ -102,6 +104,7 @@ fn handler() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
         commands::status,
         commands::join,
         commands::try_here,
+        commands::trial_invite,
         commands::catalogue,
         commands::recent_roles,
         commands::preview,
