@@ -162,6 +162,10 @@ async fn a_prepared_transaction_does_not_outlive_the_access() {
     let access = access(&["orders_writer"]);
     let secret = connector.provision(&access).await.unwrap();
     server.psql_at(url(&secret), "BEGIN; DELETE FROM orders; PREPARE TRANSACTION 'it''s later'").unwrap();
+    // This one holds a lock on the login's own row, and no session has to stay for it.
+    let lock =
+        format!("BEGIN; ALTER ROLE {} PASSWORD 'mine'; PREPARE TRANSACTION 'lock'", login_name(access.grant));
+    server.psql_at(url(&secret), &lock).unwrap();
     connector.remove(access.grant).await.unwrap();
     assert_eq!(server.psql("orders", "SELECT count(*) FROM pg_prepared_xacts"), "0");
     assert_eq!(server.psql("orders", "SELECT count(*) FROM orders"), "100");
