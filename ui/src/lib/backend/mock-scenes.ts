@@ -41,6 +41,13 @@ export function scene(query: URLSearchParams): MockBackend {
     case 'keyring':
       mock.statusNow = { ...mock.statusNow, me: null, problem: { code: 'no_keyring', message: 'No keyring answers on this computer.' } }
       break
+    case 'long': {
+      const name = 'customer-notifications-fanout-primary.eu-central-1'
+      for (const r of mock.requestsNow) Object.assign(r, { by_name: 'Maximiliana Featherstonehaugh-Wójcikiewicz', resource_name: name, reason: `Replay ${'https://tickets.example/'.repeat(12)}` })
+      for (const g of mock.grantsNow) Object.assign(g, { resource_name: name, environment: 'production-eu-central-1', approved_by: ['Maximiliana Featherstonehaugh-Wójcikiewicz', 'Noor Haddad'] })
+      mock.settingsNow.text_size = query.get('size') ?? 'normal'
+      break
+    }
     case 'notsent':
       mock.fail('sendPrepared', 'unreachable', 'The server could not be reached.')
       break
