@@ -91,14 +91,14 @@ pub enum Report {
     SetupStarted,
     /// The access is there; `since` is when the successful try began, and the end was fixed from it.
     SetUp { since: Time },
-    /// A try failed; `last` when it won't be tried again.
-    SetupFailed { message: String, last: bool },
+    /// A try failed, the `attempts`th; `last` when it won't be tried again. Not every one is reported.
+    SetupFailed { message: String, attempts: u32, last: bool },
     /// The end came.
     EndDue,
-    /// A removal failed and will be tried again.
-    RemovalFailed { message: String },
-    /// The target was read back: nothing is left.
-    Removed { checked_at: Time, sessions_ended: u32 },
+    /// A removal failed, the `attempts`th, and will be tried again. Not every one is reported.
+    RemovalFailed { message: String, attempts: u32 },
+    /// The target was read back: nothing is left, at the `attempts`th try.
+    Removed { checked_at: Time, sessions_ended: u32, attempts: u32 },
     /// The request `by` to extend this grant by `duration_s` was approved.
     Extended { by: RequestId, duration_s: u32 },
 }

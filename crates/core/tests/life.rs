@@ -291,10 +291,14 @@ impl World {
                     0 => Report::LapseDue,
                     1 | 2 => Report::SetupStarted,
                     3 => Report::SetUp { since: self.now },
-                    4 => Report::SetupFailed { message: message(), last: self.now.timestamp() % 2 == 0 },
+                    4 => Report::SetupFailed {
+                        message: message(),
+                        attempts: 1,
+                        last: self.now.timestamp() % 2 == 0,
+                    },
                     5 => Report::EndDue,
-                    6 => Report::RemovalFailed { message: message() },
-                    _ => Report::Removed { checked_at: self.now, sessions_ended: 1 },
+                    6 => Report::RemovalFailed { message: message(), attempts: 1 },
+                    _ => Report::Removed { checked_at: self.now, sessions_ended: 1, attempts: 1 },
                 };
                 self.report(i, &what);
             }

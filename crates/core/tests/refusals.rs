@@ -261,8 +261,9 @@ fn ending() {
     assert_eq!(desk.report(active.clone(), &Report::EndDue).unwrap_err(), Code::GrantNotActive);
     let ending = desk.run(Some(active), &revoke, NOOR).expect("ending");
     assert_eq!(desk.run(Some(ending.clone()), &give_back, TOMAS).unwrap_err(), Code::GrantOver);
-    let tried = desk.report(ending, &Report::RemovalFailed { message: "down".into() }).expect("delayed");
-    let gone = Report::Removed { checked_at: desk.now, sessions_ended: 1 };
+    let tried =
+        desk.report(ending, &Report::RemovalFailed { message: "down".into(), attempts: 1 }).expect("delayed");
+    let gone = Report::Removed { checked_at: desk.now, sessions_ended: 1, attempts: 2 };
     let ended = desk.report(tried, &gone).expect("ended");
     assert_eq!(ended.grant.as_ref().unwrap().removal.as_ref().unwrap().attempts, 2);
     assert_eq!(desk.report(ended, &gone).unwrap_err(), Code::GrantOver);

@@ -17,7 +17,6 @@ pub fn report(request: &Request, report: &Report, context: &Context<'_>) -> Resu
     }
     let held = request.grant.as_ref().ok_or(Code::NotFound)?;
     let grant = held.id;
-    let attempts = held.delay.as_ref().map_or(1, |d| d.attempts + 1);
     match (report, held.state) {
         (Report::SetupStarted, GrantState::Scheduled) => {
             if context.directory.in_any(request.by, &request.rule.ask) {
@@ -33,8 +32,8 @@ pub fn report(request: &Request, report: &Report, context: &Context<'_>) -> Resu
             let ends_at = (*since + TimeDelta::seconds(held.duration_s.into())).min(held.latest_end);
             Ok(vec![Fact::GrantActive { grant, starts_at: *since, ends_at }])
         }
-        (Report::SetupFailed { message, last }, GrantState::Provisioning) => {
-            let mut facts = vec![Fact::GrantDelayed { grant, attempts, message: message.clone() }];
+        (Report::SetupFailed { message, attempts, last }, GrantState::Provisioning) => {
+            let mut facts = vec![Fact::GrantDelayed { grant, attempts: *attempts, message: message.clone() }];
             if *last {
                 facts.push(Fact::GrantEnding { grant, cause: EndCause::Failed, reason: None });
             }
@@ -52,12 +51,13 @@ pub fn report(request: &Request, report: &Report, context: &Context<'_>) -> Resu
             Ok(vec![Fact::GrantEnding { grant, cause: EndCause::Failed, reason: None }])
         }
         (Report::EndDue, GrantState::Ending) => Ok(Vec::new()),
-        (Report::RemovalFailed { message }, GrantState::Ending) => {
-            Ok(vec![Fact::GrantDelayed { grant, attempts, message: message.clone() }])
+        (Report::RemovalFailed { message, attempts }, GrantState::Ending) => {
+            Ok(vec![Fact::GrantDelayed { grant, attempts: *attempts, message: message.clone() }])
         }
-        (Report::Removed { checked_at, sessions_ended }, GrantState::Ending) => {
+        (Report::Removed { checked_at, sessions_ended, attempts }, GrantState::Ending) => {
             let cause = held.end.as_ref().map_or(EndCause::Expired, |e| e.cause);
-            let removal = Removal { checked_at: *checked_at, sessions_ended: *sessions_ended, attempts };
+            let removal =
+                Removal { checked_at: *checked_at, sessions_ended: *sessions_ended, attempts: *attempts };
             Ok(vec![if cause == EndCause::Failed {
                 Fact::GrantFailed { grant, removal }
             } else {
