@@ -49,6 +49,13 @@ pub async fn invite(
     invitation: Invitation,
     now: Time,
 ) -> Result<Invited, StoreError> {
+    let listened = store.setting(EFFECTIVE_URL).await?;
+    let url = config.public_url.clone().or(listened).unwrap_or_else(|| config.url_for(&config.listen));
+    if url.ends_with(":0") {
+        let message =
+            "the server takes a free port and has not been started yet: start it first, or set public_url";
+        return Err(StoreError::Failed(message.to_owned()));
+    }
     let code = Alphanumeric.sample_string(&mut OsRng, CODE_LETTERS);
     let expires_at = now + LIFE;
     // Two invitations of one new handle at the same moment: the second finds the first.
@@ -68,8 +75,6 @@ pub async fn invite(
             Err(error) => return Err(error),
         }
     }
-    let listened = store.setting(EFFECTIVE_URL).await?;
-    let url = config.public_url.clone().or(listened).unwrap_or_else(|| config.url_for(&config.listen));
     let server = utf8_percent_encode(&url, NON_ALPHANUMERIC);
     Ok(Invited {
         link: format!("gatepass://join?server={server}&code={code}"),

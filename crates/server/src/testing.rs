@@ -1,1 +1,488 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! For tests: a server in the process, people with device keys, a target in memory and a clock of the test's own.
 
+use crate::Time;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::invite::{Invitation, Invited, invite};
+use crate::store::LogEntry;
+use crate::store::sqlite::SqliteOptions;
+use crate::{Options, Running};
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::TimeDelta;
+use gatepass_connectors::Connector;
+use gatepass_connectors::fake::Fake;
+use gatepass_core::command::{Body, Command, Enroll, OpenSession};
+use gatepass_core::directory::Person;
+use gatepass_core::event::Event;
+use gatepass_core::id::{CommandId, DeviceId, PersonId};
+use gatepass_core::text::{Digest, SaltedText};
+use gatepass_core::wire::{
+    Accepted, Challenge, EnrollSubmit, Enrolled, RequestView, SealedCredential, Secret, Session,
+    SignedCommand, Submit, Verdict,
+};
+use gatepass_log::Key;
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// How long a test waits for something that should happen at once.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A catalogue over the target `pg`, which the harness makes a [`Fake`].
+pub const CATALOGUE: &str = r#"
+[[target]]
+id = "pg"
+kind = "fake"
+
+[[resource]]
+id = "orders-db"
+name = "Orders database"
+environment = "production"
+target = "pg"
+
+[[resource.role]]
+id = "read"
+name = "Read"
+grants = ["orders_reader"]
+ask = ["backend", "support"]
+approve = []
+default = "1h"
+max = "8h"
+
+[[resource.role]]
+id = "write"
+name = "Read and write"
+grants = ["orders_writer"]
+ask = ["backend"]
+approve = [{ from = ["dba"], count = 1 }, { from = ["oncall"], count = 1 }]
+default = "30m"
+max = "2h"
+lapse = "8h"
+reason = "required"
+ticket = '^INC-[0-9]+$'
+"#;
+
+/// A clock that only a test moves.
+pub struct TestClock(watch::Sender<Time>);
+
+impl TestClock {
+    pub fn new(now: Time) -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(now)))
+    }
+
+    pub fn advance(&self, by: TimeDelta) {
+        self.0.send_modify(|now| *now += by);
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, due: Time) {
+        // The clock lives as long as its server.
+        let _ = self.0.subscribe().wait_for(|now| *now >= due).await;
+    }
+}
+
+/// What a test may choose about its server.
+pub struct Setup {
+    pub catalogue: String,
+    pub clock: Arc<dyn Clock>,
+    pub fake: Fake,
+    /// More lines of `[server]`.
+    pub server: String,
+    pub sqlite: SqliteOptions,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            catalogue: CATALOGUE.to_owned(),
+            clock: Arc::new(SystemClock),
+            fake: Fake::new(),
+            server: String::new(),
+            sqlite: SqliteOptions::default(),
+        }
+    }
+}
+
+/// A server in this process with a directory of its own.
+pub struct TestServer {
+    pub running: Option<Running>,
+    pub config: Config,
+    pub fake: Fake,
+    pub clock: Arc<dyn Clock>,
+    pub http: reqwest::Client,
+    pub url: String,
+    sqlite: SqliteOptions,
+    _directory: tempfile::TempDir,
+    finished: bool,
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await.expect("an answer is read whole");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    /// The body as `T`; fails the test unless the answer is a success.
+    pub fn get<T: serde::de::DeserializeOwned>(&self) -> T {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, self.body);
+        serde_json::from_value(self.body.clone()).expect("the answer has its type")
+    }
+
+    /// The problem's code.
+    pub fn code(&self) -> &str {
+        assert!(self.status >= 400, "{} {}", self.status, self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], self.status);
+        self.body["code"].as_str().expect("a problem has a code")
+    }
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let text = format!(
+            "[server]\nname = \"test/gatepass\"\nlisten = \"127.0.0.1:0\"\ndata = \"./data\"\n{}\n{}",
+            setup.server, setup.catalogue
+        );
+        let config = Config::parse(&text, &directory.path().join("gatepass.toml")).expect("a configuration");
+        let mut server = Self {
+            running: None,
+            config,
+            fake: setup.fake,
+            clock: setup.clock,
+            http: reqwest::Client::new(),
+            url: String::new(),
+            sqlite: setup.sqlite,
+            _directory: directory,
+            finished: false,
+        };
+        server.up().await;
+        server
+    }
+
+    /// Starts it, again over the same data.
+    pub async fn up(&mut self) {
+        let fake: Arc<dyn Connector> = Arc::new(self.fake.clone());
+        let options = Options {
+            listen: None,
+            clock: Some(self.clock.clone()),
+            connectors: BTreeMap::from([("pg".to_owned(), fake)]),
+            sqlite: self.sqlite,
+        };
+        let running = crate::start(self.config.clone(), options).await.expect("the server starts");
+        self.url = running.url.clone();
+        self.running = Some(running);
+    }
+
+    pub async fn down(&mut self) {
+        if let Some(running) = self.running.take() {
+            tokio::time::timeout(PATIENCE, running.shutdown()).await.expect("the server stops in time");
+        }
+    }
+
+    pub fn store(&self) -> &Arc<dyn crate::store::Store> {
+        self.running.as_ref().expect("the server runs").store()
+    }
+
+    pub async fn invite(&self, handle: &str, groups: &[&str], auditor: bool, admin: bool) -> Invited {
+        let invitation = Invitation {
+            handle: handle.to_owned(),
+            name: format!("{}{}", handle[..1].to_uppercase(), &handle[1..]),
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            auditor,
+            admin,
+        };
+        let now = self.clock.now();
+        invite(&**self.store(), &self.config, invitation, now).await.expect("invited")
+    }
+
+    /// A person in `groups` with one device that joined.
+    pub async fn person(&self, handle: &str, groups: &[&str]) -> Someone {
+        let invited = self.invite(handle, groups, false, false).await;
+        self.join(&invited).await
+    }
+
+    pub async fn auditor(&self, handle: &str) -> Someone {
+        let invited = self.invite(handle, &[], true, false).await;
+        self.join(&invited).await
+    }
+
+    pub async fn admin(&self, handle: &str) -> Someone {
+        let invited = self.invite(handle, &[], false, true).await;
+        self.join(&invited).await
+    }
+
+    /// The invited person's new device joins and signs in.
+    pub async fn join(&self, invited: &Invited) -> Someone {
+        let mut someone = Someone::new(self);
+        let joined = someone.enroll(code_of(invited)).await;
+        someone.id = joined.get::<Enrolled>().person.id;
+        someone.sign_in().await;
+        someone
+    }
+
+    /// Every event of the log, with positions.
+    pub async fn events(&self) -> Vec<(u64, Event)> {
+        let all = Person {
+            id: PersonId(Uuid::nil()),
+            handle: String::new(),
+            name: String::new(),
+            groups: Default::default(),
+            auditor: true,
+            admin: false,
+        };
+        let slice = self.store().log(&all, 0, usize::MAX >> 1).await.expect("the log reads");
+        let read = |e: LogEntry| {
+            let event = e.event.expect("auditors see every event");
+            (e.seq, serde_json::from_str(&event).expect("an event reads back"))
+        };
+        slice.entries.into_iter().map(read).collect()
+    }
+
+    /// The kinds of the events so far.
+    pub async fn kinds(&self) -> Vec<&'static str> {
+        self.events().await.iter().map(|(_, e)| e.fact.kind()).collect()
+    }
+
+    /// Waits until the log has `count` events of `kind`.
+    pub async fn until(&self, kind: &str, count: usize) {
+        let mut heads = self.store().heads();
+        let reached = async {
+            while self.kinds().await.iter().filter(|k| **k == kind).count() < count {
+                heads.changed().await.expect("the store is open");
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("no {count} × {kind} in {:?}", self.kinds().await);
+        }
+    }
+
+    /// Ends the test: nothing may be left to do.
+    pub async fn finish(self) {
+        self.finish_leaving(0).await;
+    }
+
+    /// As [`Self::finish`], for a test that means to leave so many jobs.
+    pub async fn finish_leaving(mut self, jobs: u64) {
+        self.finished = true;
+        let store = self.store().clone();
+        self.down().await;
+        let backlog = store.backlog().await.expect("the store reads");
+        assert_eq!(backlog.jobs, jobs, "jobs left behind");
+        if jobs == 0 {
+            assert!(self.fake.accesses().is_empty(), "accesses left on the target");
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        assert!(self.finished || std::thread::panicking(), "a test ends with finish()");
+    }
+}
+
+/// The code in an invite's link.
+pub fn code_of(invited: &Invited) -> &str {
+    invited.link.split("code=").nth(1).expect("a link has a code")
+}
+
+/// A text with a fresh salt.
+pub fn salted(text: &str) -> SaltedText {
+    let mut salt = [0; 16];
+    OsRng.fill_bytes(&mut salt);
+    SaltedText::new(salt, text)
+}
+
+/// A device and the person who has it.
+pub struct Someone {
+    pub id: PersonId,
+    pub device: DeviceId,
+    pub key: Key,
+    pub seal: crypto_box::SecretKey,
+    pub token: String,
+    pub clock: Arc<dyn Clock>,
+    pub http: reqwest::Client,
+    pub url: String,
+}
+
+impl Someone {
+    /// A device that nobody knows yet.
+    pub fn new(server: &TestServer) -> Self {
+        let mut secret = [0; 32];
+        OsRng.fill_bytes(&mut secret);
+        Self {
+            id: PersonId(Uuid::nil()),
+            device: DeviceId(Uuid::now_v7()),
+            key: Key::from_bytes(&secret),
+            seal: crypto_box::SecretKey::generate(&mut OsRng),
+            token: String::new(),
+            clock: server.clock.clone(),
+            http: server.http.clone(),
+            url: server.url.clone(),
+        }
+    }
+
+    pub async fn enroll(&self, code: &str) -> Answer {
+        let submit = self.enrollment(code);
+        self.post("/v1/enroll", &submit).await
+    }
+
+    pub fn enrollment(&self, code: &str) -> EnrollSubmit {
+        let name = salted("laptop");
+        let body = Enroll {
+            id: CommandId(Uuid::now_v7()),
+            device: self.device,
+            at: self.clock.now(),
+            kind: "device.enroll".to_owned(),
+            invite: Digest::of(code.as_bytes()),
+            signing_key: self.key.public(),
+            seal_key: BASE64.encode(self.seal.public_key().as_bytes()),
+            name: name.digest().expect("salted"),
+        };
+        let command = self.key.sign("device.enroll", &body).expect("signs");
+        EnrollSubmit { command, code: code.to_owned(), name }
+    }
+
+    pub async fn sign_in(&mut self) {
+        let challenge: Challenge = self.post("/v1/sessions/challenges", &json!({})).await.get();
+        let session: Session = self.post("/v1/sessions", &self.answer(&challenge.challenge)).await.get();
+        self.token = session.token;
+    }
+
+    /// A challenge, signed.
+    pub fn answer(&self, challenge: &str) -> SignedCommand {
+        let kind = "session.open".to_owned();
+        let body = OpenSession { device: self.device, kind, challenge: challenge.to_owned() };
+        self.key.sign("session.open", &body).expect("signs")
+    }
+
+    pub fn sign(&self, command: Command) -> SignedCommand {
+        let body = Body {
+            id: CommandId(Uuid::now_v7()),
+            device: self.device,
+            at: self.clock.now(),
+            head: None,
+            command,
+        };
+        self.key.sign(body.command.kind(), &body).expect("signs")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        Answer::of(request.send().await.expect("the server answers")).await
+    }
+
+    pub async fn post(&self, path: &str, body: &impl serde::Serialize) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body);
+        Answer::of(request.send().await.expect("the server answers")).await
+    }
+
+    /// Signs and sends.
+    pub async fn send(&self, path: &str, command: Command, texts: Vec<SaltedText>) -> Answer {
+        let submit = Submit { command: self.sign(command), texts };
+        self.post(path, &submit).await
+    }
+
+    pub async fn ask(&self, role: &str, duration_s: u32) -> Answer {
+        self.ask_because(role, duration_s, Some("stuck orders"), Some("INC-4711")).await
+    }
+
+    pub async fn ask_because(
+        &self,
+        role: &str,
+        duration_s: u32,
+        reason: Option<&str>,
+        ticket: Option<&str>,
+    ) -> Answer {
+        let (reason, ticket) = (reason.map(salted), ticket.map(salted));
+        let digest = |t: &Option<SaltedText>| t.as_ref().and_then(SaltedText::digest);
+        let command = Command::Create {
+            resource: "orders-db".to_owned(),
+            role: role.to_owned(),
+            duration_s,
+            reason: digest(&reason),
+            ticket: digest(&ticket),
+        };
+        self.send("/v1/requests", command, reason.into_iter().chain(ticket).collect()).await
+    }
+
+    /// The request as this person sees it.
+    pub async fn request(&self, id: impl std::fmt::Display) -> RequestView {
+        self.get(&format!("/v1/requests/{id}")).await.get()
+    }
+
+    pub async fn decide(&self, request: &RequestView, verdict: Verdict, duration_s: Option<u32>) -> Answer {
+        let note = salted("as agreed");
+        let command = Command::Decide {
+            request: request.id,
+            revision: request.revision,
+            shown: request.shown.clone(),
+            verdict,
+            duration_s,
+            note: note.digest(),
+        };
+        self.send(&format!("/v1/requests/{}/decisions", request.id), command, vec![note]).await
+    }
+
+    pub async fn approve(&self, request: &RequestView) -> Answer {
+        self.decide(request, Verdict::Approve, None).await
+    }
+
+    pub async fn withdraw(&self, request: &RequestView) -> Answer {
+        let command = Command::Withdraw { request: request.id };
+        self.send(&format!("/v1/requests/{}/withdraw", request.id), command, Vec::new()).await
+    }
+
+    pub async fn give_back(&self, accepted: &Accepted) -> Answer {
+        let grant = accepted.grant.as_ref().expect("a grant").id;
+        self.send(&format!("/v1/grants/{grant}/return"), Command::Return { grant }, Vec::new()).await
+    }
+
+    pub async fn revoke(&self, grant: gatepass_core::id::GrantId) -> Answer {
+        let reason = salted("left the team");
+        let command = Command::Revoke { grant, reason: reason.digest().expect("salted") };
+        self.send(&format!("/v1/grants/{grant}/revoke"), command, vec![reason]).await
+    }
+
+    pub async fn extend(&self, grant: gatepass_core::id::GrantId, duration_s: u32) -> Answer {
+        let reason = salted("not done yet");
+        let command = Command::Extend { grant, duration_s, reason: reason.digest() };
+        self.send(&format!("/v1/grants/{grant}/extend"), command, vec![reason]).await
+    }
+
+    /// Opens a sealed credential with the device's key.
+    pub fn open(&self, credential: &SealedCredential) -> Secret {
+        let sealed = BASE64.decode(&credential.sealed).expect("base64");
+        let plain = self.seal.unseal(&sealed).expect("sealed to this device");
+        serde_json::from_slice(&plain).expect("a secret")
+    }
+}

@@ -7,7 +7,6 @@ use chrono::TimeDelta;
 use gatepass_connectors::TargetError;
 use gatepass_core::command::Report;
 use gatepass_core::id::GrantId;
-use gatepass_core::wire::GrantState;
 
 /// From here on a removal that fails is an alarm.
 const ALARM: u32 = 3;
@@ -42,8 +41,11 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
     };
     match removed {
         Ok(removed) => {
-            let said =
-                Report::Removed { checked_at: app.clock.now(), sessions_ended: removed.sessions_ended };
+            let said = Report::Removed {
+                checked_at: app.clock.now(),
+                sessions_ended: removed.sessions_ended,
+                attempts: job.attempts + 1,
+            };
             match app.report(job, Settled::Done, &said, None).await {
                 Ok(_) => {
                     metrics::counter!("gatepass_grants_ended_total").increment(1);
@@ -73,12 +75,9 @@ async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Res
     if !worth_telling(attempts) {
         return app.settle(job, how).await;
     }
-    let said = Report::RemovalFailed { message: error.to_string() };
+    let said = Report::RemovalFailed { message: error.to_string(), attempts };
     match app.report(job, how, &said, None).await {
-        Ok(row) => {
-            debug_assert!(row.request.grant.is_some_and(|g| g.state == GrantState::Ending));
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         Err(ReportError::Store(error)) => Err(error),
         Err(ReportError::Refused(_)) => app.settle(job, how).await,
     }

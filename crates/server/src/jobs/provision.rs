@@ -93,7 +93,7 @@ async fn failed(app: &App, job: &Job, row: &Row, error: TargetError) -> Result<(
     if !last && !worth_telling(attempts) {
         return app.settle(job, how).await;
     }
-    let said = Report::SetupFailed { message: error.to_string(), last };
+    let said = Report::SetupFailed { message: error.to_string(), attempts, last };
     match app.report(job, how, &said, None).await {
         Ok(_) => Ok(()),
         Err(ReportError::Store(error)) => Err(error),
