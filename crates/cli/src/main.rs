@@ -42,6 +42,6 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     let message = text.strip_prefix("error: ").unwrap_or(&text);
-    let message = message.split("\n\nUsage:").next().unwrap_or(message).trim();
+    let message = message.split("\n\n").next().unwrap_or(message).trim();
     Trouble::Usage(message.to_owned()).say(true)
 }

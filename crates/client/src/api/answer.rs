@@ -63,7 +63,11 @@ pub(super) fn unreachable(error: &reqwest::Error) -> Failure {
         }
         source = error.source();
     }
-    let host = error.url().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
+    let host = error.url().map(|u| match (u.host_str().unwrap_or_default(), u.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
+    });
+    let host = host.unwrap_or_default();
     let message = if error.is_timeout() {
         format!("The server at {host} does not answer.")
     } else {

@@ -36,6 +36,7 @@ CREATE VIRTUAL TABLE search USING fts5(
 ";
 
 pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connection> {
+    private(path);
     let conn = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -50,6 +51,19 @@ pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connectio
     )?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+/// Makes a new file readable by its owner only. SQLite gives its -wal and -shm the same mode. What goes wrong here
+/// goes wrong again, with its reason, when SQLite opens it.
+fn private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let _ = options.open(path);
 }
 
 /// Makes the tables in a new file; a file of another version counts as unreadable.
