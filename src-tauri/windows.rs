@@ -46,8 +46,7 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
         .inner_size(1120.0, 720.0)
         .min_inner_size(880.0, 560.0)
         .center()
-        // Nothing the page loads or keeps may outlive it on the disk.
-        .incognito(!driven())
+        // Not `incognito`: the second such window of a process finds no page, and tests could not drive it.
         .data_directory(desktop.profile.dir().join("webview"))
         .devtools(cfg!(debug_assertions))
         .on_navigation(own_page)
@@ -57,11 +56,6 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
     let ground =
         if dark { tauri::window::Color(17, 19, 22, 255) } else { tauri::window::Color(255, 255, 255, 255) };
     window.set_background_color(Some(ground))
-}
-
-/// Whether a test drives the window: WebKit takes no orders in a window that keeps nothing. Never in a release build.
-fn driven() -> bool {
-    cfg!(debug_assertions) && std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some()
 }
 
 /// Keeps the window's size and place, for the next one.
