@@ -8,6 +8,7 @@ const KINDS: Readonly<Record<string, { icon: IconName; name: string; gives: stri
   mariadb: { icon: 'database', name: 'MariaDB', gives: 'the database role' },
   ssh: { icon: 'square-terminal', name: 'SSH host', gives: 'a certificate for' },
   ldap: { icon: 'users-round', name: 'LDAP group', gives: 'membership in' },
+  sample: { icon: 'database', name: 'Sample', gives: 'the sample role' },
   webhook: { icon: 'webhook', name: 'Webhook', gives: 'what the target calls' },
   command: { icon: 'terminal', name: 'Command', gives: 'what the target calls' },
 }

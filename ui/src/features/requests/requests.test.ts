@@ -18,6 +18,13 @@ test('a request is opened by its number or its id, with its history', async () =
   await waitFor(() => expect(text()).toContain('Gatepass granted at once: shell on bastion-eu-1 to Mara Lindqvist'))
 })
 
+test('what others asked for stands below, and can be opened', async () => {
+  const { user } = await open('/requests')
+  await user.click(by('request-row-R-3180'))
+  await waitFor(() => expect(text()).toContain('Kenji Sato asked for read on Orders database'))
+  expect(by('end-access')).toBeTruthy()
+})
+
 test('a denial shows who and why', async () => {
   await open('/requests/R-3140')
   expect(text()).toContain('Ask for the read-only group.')

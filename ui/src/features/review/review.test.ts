@@ -114,6 +114,18 @@ test('offline the list stays, and deciding is off with the reason', async () => 
   expect(screen.queryByRole('dialog')).toBeNull()
 })
 
+test('a step that is open when the connection goes can be sent, and says that it was not', async () => {
+  const { backend, user } = await open('/review')
+  await user.click(by('approve'))
+  await user.type(by('note'), 'Kept here')
+  backend.goOffline()
+  await waitFor(() => expect(has('offline-banner')).toBe(true))
+  await user.click(by('sign'))
+  expect((await screen.findByRole('alert')).textContent).toContain('Not sent')
+  expect((by('note') as HTMLTextAreaElement).value).toBe('Kept here')
+  expect(backend.find('R-3187').state).toBe('pending')
+})
+
 test('a log that contradicts this device locks deciding', async () => {
   const backend = new MockBackend()
   backend.statusNow.mismatch = true

@@ -48,6 +48,15 @@ test('it can be tried on this machine', async () => {
   expect(called(backend, 'tryHere')).toHaveLength(1)
 })
 
+test('a trial can invite its second person', async () => {
+  const backend = new MockBackend()
+  backend.statusNow.trial = true
+  const { user } = await open('/settings/server', backend)
+  await user.click(by('trial-invite'))
+  await waitFor(() => expect(by('trial-link').textContent).toContain('gatepass://join'))
+  expect(text()).toContain('gatepass-desktop --profile second')
+})
+
 test('without a keyring it says so, and tries again', async () => {
   const backend = await unjoined()
   backend.statusNow.problem = { code: 'no_keyring', message: 'No keyring answers on this computer.' }

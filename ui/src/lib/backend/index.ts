@@ -20,11 +20,19 @@ import type { Status } from '$lib/generated/Status'
 /** What may have changed in the desktop process; the payload is never the data. */
 export type Topic = 'status' | 'requests' | 'grants' | 'events' | 'catalogue' | 'settings'
 
+/** A link for the second person of a trial, and what to run to open their window. */
+export interface TrialInvite {
+  link: string
+  command: string
+}
+
 /** Every call answers a value or rejects with a `Failure`. */
 export interface Backend {
   status(): Promise<Status>
   join(link: string, deviceName?: string): Promise<Status>
   tryHere(): Promise<Status>
+  /** Only in a trial: how a second person joins it, in another profile. */
+  trialInvite(): Promise<TrialInvite>
   catalogue(): Promise<ResourceView[]>
   recentRoles(): Promise<RecentRole[]>
   preview(ask: Ask): Promise<Preview>

@@ -110,6 +110,11 @@ export class MockBackend implements Backend {
       return this.#enter()
     })
   tryHere = () => this.#call('tryHere', [], () => ((this.statusNow.trial = true), this.#enter()))
+  trialInvite = () =>
+    this.#call('trialInvite', [], () => {
+      if (!this.statusNow.trial) refuse('not_allowed', 'Only the trial on this machine gives out its own invites.')
+      return { link: 'gatepass://join?server=http%3A%2F%2F127.0.0.1%3A7420&code=trial', command: 'gatepass-desktop --profile second' }
+    })
   leave = () =>
     this.#call('leave', [], () => {
       this.statusNow = { ...this.statusNow, me: null, server_name: null, server_url: null, online: false, to_review: 0, active: 0 }

@@ -7,6 +7,7 @@ export const tauri: Backend = {
   status: () => invoke('status'),
   join: (link, deviceName) => invoke('join', { link, deviceName: deviceName ?? null }),
   tryHere: () => invoke('try_here'),
+  trialInvite: () => invoke('trial_invite'),
   catalogue: () => invoke('catalogue'),
   recentRoles: () => invoke('recent_roles'),
   preview: (ask) => invoke('preview', { ask }),

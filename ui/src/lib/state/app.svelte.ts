@@ -86,13 +86,19 @@ export class App {
     if (topics.includes('events')) this.eventsVersion++
   }
 
-  /** Why this device cannot ask, decide or end now; null when it can. */
-  get blocked(): string | null {
+  /** Why this device may not sign, whatever the network does; null when it may. */
+  get locked(): string | null {
     const status = this.status.value
     if (!status) return 'Not loaded yet'
     if (status.mismatch) return 'Off while the server’s history contradicts this device'
-    if (status.problem && LOCKING.has(status.problem.code)) return status.problem.message
-    if (!status.online) return 'Needs the server, which is not reached now'
+    return status.problem && LOCKING.has(status.problem.code) ? status.problem.message : null
+  }
+
+  /** Why nothing new can be asked, decided or ended now; null when it can. A step that is already open may still be
+   *  sent: then the answer says what happened to it. */
+  get blocked(): string | null {
+    if (this.locked) return this.locked
+    if (!this.status.value?.online) return 'Needs the server, which is not reached now'
     return null
   }
 
