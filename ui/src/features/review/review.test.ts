@@ -89,6 +89,30 @@ test('a refusal by the server stays in place with a way on', async () => {
   expect(screen.queryByRole('dialog')).toBeNull()
 })
 
+test('a decision that arrived although its answer did not is said to have arrived', async () => {
+  const { backend, user } = await open('/review')
+  await user.click(by('approve'))
+  backend.fail('sendPrepared', 'unreachable', 'The server could not be reached.')
+  await user.click(by('sign'))
+  await screen.findByRole('alert')
+  Object.assign(backend.find('R-3187'), { state: 'approved', can_decide: false, my_verdict: 'approve' })
+  backend.emit('requests')
+  await waitFor(() => expect(dialog().textContent).toContain('Your decision arrived.'))
+  expect(dialog().textContent).not.toContain('Not sent')
+  expect(within(dialog()).queryByTestId('sign')).toBeNull()
+})
+
+test('a request decided meanwhile says so in the open step', async () => {
+  const { backend, user } = await open('/review')
+  await user.click(by('deny'))
+  await user.type(by('note'), 'No')
+  Object.assign(backend.find('R-3187'), { state: 'withdrawn', can_decide: false })
+  backend.emit('requests')
+  await waitFor(() => expect(dialog().textContent).toContain('no longer waiting for you'))
+  await user.keyboard('{Control>}{Enter}{/Control}')
+  expect(called(backend, 'sendPrepared')).toHaveLength(0)
+})
+
 test('denying needs a reason', async () => {
   const { backend, user } = await open('/review')
   await user.keyboard('d')
@@ -146,6 +170,17 @@ test('J and K move, the filter hides and says how many', async () => {
   await waitFor(() => expect(text()).toContain('No request matches “nowhere”'))
   await user.keyboard('{Escape}')
   expect(by('request-row-R-3187')).toBeTruthy()
+})
+
+test('a newer request does not slip under the one being read', async () => {
+  const { backend, user } = await open('/review')
+  const newer = { ...backend.find('R-3187'), id: '0193b000-0000-7000-8000-newer0000001', number: 'R-3199', created_at: new Date().toISOString() }
+  backend.requestsNow.push(newer)
+  backend.emit('requests')
+  await waitFor(() => expect(has('request-row-R-3199')).toBe(true))
+  expect(by('request-row-R-3187').getAttribute('aria-current')).toBe('true')
+  await user.keyboard('a')
+  await waitFor(() => expect(dialog().textContent).toContain('R-3187'))
 })
 
 test('nothing to review says what will appear', async () => {
