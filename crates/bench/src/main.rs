@@ -66,7 +66,7 @@ async fn run(options: Options) -> ExitCode {
             }
         }
     }
-    if !options.json {
+    if !options.json && !rows.is_empty() {
         println!("{}", report::table(&rows));
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -23,7 +23,7 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
     let mut first = None;
     for start in 0..=runs {
         let process = start_hidden(&session, &[]);
-        session.tray.icon(process.id()).await.label("Orders database").await;
+        session.tray.icon(process.id()).await.label(" left").await;
         tokio::time::sleep(settle).await;
         let mb = proc::pss_mb(process.id())?;
         drop(process);
