@@ -18,6 +18,8 @@ pub struct Desktop {
     /// The app's process id.
     pub process: u32,
     driver: Process,
+    /// Takes a picture of the whole screen into the file that is its last argument.
+    camera: Command,
 }
 
 impl Desktop {
@@ -46,15 +48,31 @@ impl Desktop {
             .await
             .unwrap_or_else(|e| panic!("no window for {}: {e}\n{}", person.handle, driver.log()));
         let process = app_of(&person.handle, &driver).await;
-        let desktop = Self { window, process, driver };
+        let mut camera = session.command(Path::new("import"));
+        camera.args(["-window", "root"]);
+        let desktop = Self { window, process, driver, camera };
         desktop.see_any(&["nav-access", "invite-link"]).await;
         desktop
     }
 
-    /// Ends the app as if the computer was switched off.
-    pub async fn close(self) {
-        let _ = self.window.clone().close().await;
+    /// Joins by an invite's link, as somebody who was sent one.
+    pub async fn join(&self, link: &str) {
+        self.fill("invite-link", link).await;
+        self.click("continue").await;
+        self.see("nav-access").await;
     }
+
+    /// Puts the window's corner there and in front of others, so that two can be seen.
+    pub async fn place(&self, x: u32, y: u32) {
+        let mut xdotool = Command::new("xdotool");
+        xdotool.envs(self.camera.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        xdotool.args(["search", "--sync", "--onlyvisible", "--pid", &self.process.to_string(), "--name", "Gatepass"]);
+        xdotool.args(["windowmove", &x.to_string(), &y.to_string(), "windowactivate"]);
+        eventually("the window moves", async || xdotool.status().ok()?.success().then_some(())).await;
+    }
+
+    /// Ends the app as if the computer was switched off.
+    pub fn close(self) {}
 
     fn find(test_id: &str) -> String {
         format!("[data-testid=\"{test_id}\"]")
@@ -69,9 +87,8 @@ impl Desktop {
     pub async fn see_any(&self, test_ids: &[&str]) -> String {
         let selector = test_ids.iter().map(|id| Self::find(id)).collect::<Vec<_>>().join(", ");
         eventually(&format!("{selector} in the window\n{}", self.page().await), async || {
-            let element = self.window.find(Locator::Css(&selector)).await.ok()?;
-            element.is_displayed().await.ok()?.then_some(())?;
-            element.text().await.ok()
+            // Not WebDriver's own text: it holds a text that is cut at its end for one that is not shown.
+            self.window.find(Locator::Css(&selector)).await.ok()?.prop("innerText").await.ok()?
         })
         .await
     }
@@ -80,7 +97,7 @@ impl Desktop {
     pub async fn see_text(&self, test_id: &str, text: &str) -> String {
         eventually(&format!("“{text}” in {test_id}"), async || {
             let element = self.window.find(Locator::Css(&Self::find(test_id))).await.ok()?;
-            let found = element.text().await.ok()?;
+            let found = element.prop("innerText").await.ok()??;
             found.contains(text).then_some(found)
         })
         .await
@@ -113,6 +130,22 @@ impl Desktop {
             element.click().await.ok()
         })
         .await;
+    }
+
+    /// Waits until an element is off, and sees that a click on it opens nothing to sign.
+    pub async fn click_when_off(&self, test_id: &str) {
+        let selector = Self::find(test_id);
+        eventually(&format!("{test_id} is off"), async || {
+            let element = self.window.find(Locator::Css(&selector)).await.ok()?;
+            (element.attr("aria-disabled").await.ok()?.as_deref() == Some("true")).then_some(())?;
+            element.click().await.ok()
+        })
+        .await;
+        let signing = self.window.find_all(Locator::Css(&Self::find("sign"))).await.expect("look for a step to sign");
+        for step in signing {
+            let off = step.attr("aria-disabled").await.expect("its state");
+            assert_eq!(off.as_deref(), Some("true"), "{test_id} is off and yet there is something to sign");
+        }
     }
 
     /// Replaces what a field holds.
@@ -153,6 +186,17 @@ impl Desktop {
     /// What the app and its driver said so far.
     pub fn log(&self) -> String {
         self.driver.log()
+    }
+}
+
+impl Drop for Desktop {
+    /// A test that failed leaves a picture of its screen in `GATEPASS_TEST_PICTURES`.
+    fn drop(&mut self) {
+        let Some(dir) = std::env::var_os("GATEPASS_TEST_PICTURES").filter(|_| std::thread::panicking()) else { return };
+        let name = std::thread::current().name().unwrap_or("window").replace("::", "-");
+        let to = Path::new(&dir).join(format!("{name}-{}.png", self.process));
+        let _ = self.camera.arg(&to).status();
+        eprintln!("---- the screen: {}", to.display());
     }
 }
 

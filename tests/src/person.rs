@@ -2,7 +2,7 @@
 
 use crate::{Server, bins};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// One person's device; `gatepass` and the desktop share it.
@@ -10,6 +10,8 @@ pub struct Person {
     /// The handle, which is the profile's name too.
     pub handle: String,
     pub name: String,
+    groups: String,
+    auditor: bool,
     home: PathBuf,
     env: Vec<(String, String)>,
 }
@@ -24,17 +26,35 @@ pub struct Refused {
 
 impl Person {
     /// Somebody who has joined nothing yet. State goes under `home`; `env` says which keyring.
-    pub fn new(handle: &str, name: &str, home: PathBuf, env: &[(String, String)]) -> Self {
-        Self { handle: handle.to_owned(), name: name.to_owned(), home, env: env.to_vec() }
+    pub fn new(handle: &str, name: &str, groups: &str, home: &Path, env: &[(String, String)]) -> Self {
+        Self {
+            handle: handle.to_owned(),
+            name: name.to_owned(),
+            groups: groups.to_owned(),
+            auditor: false,
+            home: home.to_owned(),
+            env: env.to_vec(),
+        }
     }
 
-    /// Invites and joins.
-    pub fn join(&self, server: &Server, groups: &str, more: &[&str]) {
-        let link = server.invite(&self.handle, &self.name, groups, more);
-        self.json(&["join", &link]);
+    /// One who sees everything.
+    pub fn auditor(mut self) -> Self {
+        self.auditor = true;
+        self
     }
 
-    pub fn home(&self) -> &PathBuf {
+    /// A link that enrols one device of this person.
+    pub fn invite(&self, server: &Server) -> String {
+        let more: &[&str] = if self.auditor { &["--auditor"] } else { &[] };
+        server.invite(&self.handle, &self.name, &self.groups, more)
+    }
+
+    /// Joins at the command line.
+    pub fn join(&self, server: &Server) {
+        self.json(&["join", &self.invite(server)]);
+    }
+
+    pub fn home(&self) -> &Path {
         &self.home
     }
 

@@ -84,6 +84,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
+    }
+
     /// `kill -9`, at once.
     pub fn kill(&mut self) {
         let _ = kill_process_group(self.pid(), Signal::KILL);

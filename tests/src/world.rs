@@ -17,17 +17,19 @@ pub struct World {
 }
 
 impl World {
-    /// People whose keys lie in files: for tests without a desktop.
+    /// Everybody has joined, with keys in files: for tests without a desktop.
     pub fn headless() -> Self {
-        let home =
-            tempfile::Builder::new().prefix("gatepass-home-").tempdir().expect("a temporary directory");
+        let home = tempfile::Builder::new().prefix("gatepass-home-").tempdir().expect("a temporary directory");
         let env = [("GATEPASS_KEYSTORE".to_owned(), "file".to_owned())];
         let mut world = Self::with(home.path(), &env);
         world._home = Some(home);
+        for person in [&world.tomas, &world.noor, &world.mara, &world.iris] {
+            person.join(&world.server);
+        }
         world
     }
 
-    /// People of this session, with its keyring.
+    /// People of this session, with its keyring; nobody has joined yet.
     pub fn in_session(session: &Session) -> Self {
         Self::with(&session.home(), session.env())
     }
@@ -35,16 +37,12 @@ impl World {
     fn with(home: &Path, env: &[(String, String)]) -> Self {
         let orders = Postgres::orders();
         let server = Server::start(&orders, "");
-        let person = |handle: &str, name: &str, groups: &str, more: &[&str]| {
-            let person = Person::new(handle, name, home.to_owned(), env);
-            person.join(&server, groups, more);
-            person
-        };
+        let person = |handle: &str, name: &str, groups: &str| Person::new(handle, name, groups, home, env);
         Self {
-            tomas: person("tomas", "Tomás Rivera", "backend", &[]),
-            noor: person("noor", "Noor Haddad", "dba", &[]),
-            mara: person("mara", "Mara Okafor", "dba,oncall", &[]),
-            iris: person("iris", "Iris Lund", "", &["--auditor"]),
+            tomas: person("tomas", "Tomás Rivera", "backend"),
+            noor: person("noor", "Noor Haddad", "dba"),
+            mara: person("mara", "Mara Okafor", "dba,oncall"),
+            iris: person("iris", "Iris Lund", "").auditor(),
             server,
             orders,
             _home: None,
