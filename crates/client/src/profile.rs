@@ -88,7 +88,7 @@ impl Profile {
     }
 
     /// Makes the directory, for its owner only.
-    pub(crate) fn ensure(&self) -> Result<(), Failure> {
+    pub fn ensure(&self) -> Result<(), Failure> {
         let dir = self.dir();
         private_dirs(&dir).map_err(|e| Failure::local(&format!("{} can’t be made", dir.display()), e))
     }

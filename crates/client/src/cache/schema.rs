@@ -42,6 +42,8 @@ pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connectio
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     conn.busy_timeout(BUSY)?;
+    // What SQLCipher would print on stderr is also in the error.
+    conn.execute_batch("PRAGMA cipher_log_level = NONE")?;
     conn.execute_batch(&pragma_key(key))?;
     // Reads the first page: fails here if the key or the file is not right.
     conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
