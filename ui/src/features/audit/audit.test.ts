@@ -58,6 +58,23 @@ test('a suggestion becomes a token', async () => {
   expect(has('event-row-48209')).toBe(true)
 })
 
+test('suggestions carry how many events they leave', async () => {
+  const { user } = await open('/audit')
+  await user.click(by('audit-search'))
+  await user.keyboard('tomás')
+  await waitFor(() => expect(document.querySelector('[role="option"]')?.textContent).toContain('1 event'))
+})
+
+test('a filter that cannot be read says how to write it, and what was found stays', async () => {
+  const { backend, user } = await open('/audit')
+  await waitFor(() => expect(has('event-row-48213')).toBe(true))
+  backend.fail('events', 'malformed', '“after:2” is not a time; write it like after:2026-11-17')
+  await user.click(by('audit-search'))
+  await user.paste('after:2')
+  await waitFor(() => expect(by('error').textContent).toContain('write it like after:2026-11-17'))
+  expect(has('event-row-48213')).toBe(true)
+})
+
 test('a link can hold a search', async () => {
   await open('/audit?q=kind%3Agrant.ended')
   await waitFor(() => expect(has('event-row-48206')).toBe(true))

@@ -1,7 +1,7 @@
 import type { App } from '$lib/state/app.svelte'
 import { EVENT_KINDS } from '$lib/events'
 import type { IconName } from '$lib/components/icons'
-import { FILTERS, type FilterKey } from './search.svelte'
+import { FILTERS, writeQuery, type FilterKey, type Token } from './search.svelte'
 
 export interface Suggestion {
   key: FilterKey
@@ -12,7 +12,7 @@ export interface Suggestion {
   icon: IconName
 }
 
-const OUTCOMES = ['approved', 'denied', 'granted', 'withdrawn', 'lapsed', 'active', 'ended', 'failed', 'delayed']
+const OUTCOMES = ['approved', 'denied', 'withdrawn', 'lapsed', 'active', 'ended', 'expired', 'returned', 'revoked', 'failed']
 
 /** Values worth offering for what was typed: people, resources, kinds and outcomes this device knows. */
 export function suggest(app: App, typed: string): Suggestion[] {
@@ -23,6 +23,18 @@ export function suggest(app: App, typed: string): Suggestion[] {
     (s) => (!only || s.key === only) && (`${s.name} ${s.value}`.toLowerCase().includes(wanted)),
   )
   return found.slice(0, 8)
+}
+
+/** How many events each of these would leave, beside the filters there are. */
+export async function counts(app: App, tokens: readonly Token[], options: readonly Suggestion[]): Promise<Map<Suggestion, number>> {
+  const found = new Map<Suggestion, number>()
+  await Promise.all(
+    options.map(async (option) => {
+      const text = writeQuery([...tokens, option], '')
+      found.set(option, (await app.backend.events({ text, before: null, limit: 0 })).total)
+    }),
+  )
+  return found
 }
 
 function all(app: App): Suggestion[] {

@@ -8,7 +8,6 @@ import ChevronDown from '@lucide/svelte/icons/chevron-down'
 import ChevronRight from '@lucide/svelte/icons/chevron-right'
 import ChevronUp from '@lucide/svelte/icons/chevron-up'
 import CircleAlert from '@lucide/svelte/icons/circle-alert'
-import CircleArrowUp from '@lucide/svelte/icons/circle-arrow-up'
 import CircleCheck from '@lucide/svelte/icons/circle-check'
 import CircleDashed from '@lucide/svelte/icons/circle-dashed'
 import CircleDot from '@lucide/svelte/icons/circle-dot'
@@ -47,7 +46,6 @@ import ShieldX from '@lucide/svelte/icons/shield-x'
 import SquareTerminal from '@lucide/svelte/icons/square-terminal'
 import Sun from '@lucide/svelte/icons/sun'
 import Terminal from '@lucide/svelte/icons/terminal'
-import Text from '@lucide/svelte/icons/text-align-start'
 import Ticket from '@lucide/svelte/icons/ticket'
 import Timer from '@lucide/svelte/icons/timer'
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert'
@@ -68,7 +66,6 @@ export const ICONS = {
   'chevron-right': ChevronRight,
   'chevron-up': ChevronUp,
   'circle-alert': CircleAlert,
-  'circle-arrow-up': CircleArrowUp,
   'circle-check': CircleCheck,
   'circle-dashed': CircleDashed,
   'circle-dot': CircleDot,
@@ -107,7 +104,6 @@ export const ICONS = {
   'square-terminal': SquareTerminal,
   sun: Sun,
   terminal: Terminal,
-  text: Text,
   ticket: Ticket,
   timer: Timer,
   'triangle-alert': TriangleAlert,
