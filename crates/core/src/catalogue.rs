@@ -130,7 +130,10 @@ impl Catalogue {
             let id = section.id.get_ref();
             check_id(&section.id, "resource", &mut faults);
             if !seen.insert(id.clone()) {
-                faults.push(fault(&section.id, format!("resource “{id}” is defined twice")));
+                faults.push(fault(
+                    &section.id,
+                    format!("resource “{id}” is defined twice, expected another id"),
+                ));
             }
             let target = section.target.get_ref();
             let kind = targets.iter().find(|(t, _)| t == target).map(|(_, kind)| kind.clone());
@@ -142,7 +145,10 @@ impl Catalogue {
                 ));
             }
             if section.role.is_empty() {
-                faults.push(fault(&section.id, format!("resource “{id}” has no [[resource.role]]")));
+                faults.push(fault(
+                    &section.id,
+                    format!("resource “{id}” has no [[resource.role]], expected at least one"),
+                ));
             }
             let mut role_ids = BTreeSet::new();
             let mut roles = Vec::new();
@@ -150,7 +156,10 @@ impl Catalogue {
                 let role = role.get_ref();
                 if !role_ids.insert(role.id.get_ref().clone()) {
                     let name = role.id.get_ref();
-                    faults.push(fault(&role.id, format!("role “{name}” is defined twice in “{id}”")));
+                    faults.push(fault(
+                        &role.id,
+                        format!("role “{name}” is defined twice in “{id}”, expected another id"),
+                    ));
                 }
                 roles.push(role.check(&mut faults));
             }
@@ -197,25 +206,31 @@ impl RoleSection {
             if need.get_ref().count == 0 {
                 faults.push(fault(
                     need,
-                    "count must be at least 1; leave the entry out if nobody has to approve",
+                    "count is 0, expected at least 1; leave the entry out if nobody has to approve",
                 ));
             }
         }
         let (default_s, max_s) = (self.default.get_ref().0, self.max.get_ref().0);
         let min_s = self.min.as_ref().map_or(1, |m| m.get_ref().0);
         if max_s == 0 {
-            faults.push(fault(&self.max, "max must be at least 1s"));
+            faults.push(fault(&self.max, "max is nothing, expected at least 1s"));
         }
         if default_s > max_s {
-            faults.push(fault(&self.default, "default is longer than max"));
+            faults.push(fault(&self.default, "default is longer than max, expected at most max"));
         }
         if default_s < min_s || min_s == 0 {
-            faults.push(fault(&self.default, "default is shorter than min, and min is at least 1s"));
+            faults.push(fault(
+                &self.default,
+                "default is shorter than min, expected at least min, and min at least 1s",
+            ));
         }
         if let Some(pattern) = &self.ticket
             && let Err(error) = regex::Regex::new(pattern.get_ref())
         {
-            faults.push(fault(pattern, format!("ticket is not a regular expression: {error}")));
+            faults.push(fault(
+                pattern,
+                format!("ticket is not a pattern, expected a regular expression: {error}"),
+            ));
         }
         Role {
             id: self.id.get_ref().clone(),
