@@ -18,6 +18,7 @@ impl<'a> Places<'a> {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |i| i + 1);
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         format!("{}:{line}:{column}: {message}", self.file)
     }
 }
@@ -25,5 +26,6 @@ impl<'a> Places<'a> {
 /// The parser's message on one line; what it says was expected stays at its end.
 pub fn expected(message: &str) -> String {
     let message = message.trim().lines().collect::<Vec<_>>().join(", ").replace('`', "");
+    let message = message.replace("; write it like", ", expected something like");
     if message.contains("expected") { message } else { format!("{message}, expected TOML") }
 }

@@ -109,7 +109,7 @@ pub fn check(sections: Vec<TargetSection>, folder: &Path, faults: &mut Vec<Fault
             let id = section.id.get_ref();
             faults.push(fault(&section.id, format!("target “{id}” is defined twice, expected another id")));
         }
-        checked.extend(section.check(folder, faults));
+        checked.push(section.check(folder, faults));
     }
     checked
 }
@@ -142,12 +142,12 @@ impl TargetSection {
         .collect()
     }
 
-    fn check(self, folder: &Path, faults: &mut Vec<Fault>) -> Option<Checked> {
+    fn check(self, folder: &Path, faults: &mut Vec<Fault>) -> Checked {
         let kind = self.kind.get_ref().as_str();
         let Some((name, needed, allowed)) = KINDS.iter().find(|(name, _, _)| *name == kind) else {
             let message = format!("there is no target kind “{kind}”, expected {OFFERED}");
             faults.push(fault(&self.kind, message));
-            return None;
+            return Checked { id: self.id.into_inner(), kind_name: "unknown", kind: None };
         };
         let keys = self.keys();
         for key in *needed {
@@ -173,7 +173,7 @@ impl TargetSection {
                 None
             }
         };
-        Some(Checked { id: self.id.into_inner(), kind_name: name, kind: usable })
+        Checked { id: self.id.into_inner(), kind_name: name, kind: usable }
     }
 
     fn postgres(&self, folder: &Path, faults: &mut Vec<Fault>) -> Option<Kind> {

@@ -277,10 +277,14 @@ impl Room {
     }
 }
 
-/// Work that is being retried.
+/// What there is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     pub jobs: u64,
+    /// Of them, those that a worker holds.
+    pub leased: u64,
+    /// When the next of the others is due.
+    pub next: Option<Time>,
     /// Ends that failed three times or more.
     pub alarms: u64,
 }

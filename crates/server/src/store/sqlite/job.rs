@@ -147,11 +147,19 @@ pub fn reclaim(db: &Connection) -> Result<(), StoreError> {
 }
 
 pub fn backlog(db: &Connection) -> Result<Backlog, StoreError> {
-    db.prepare_cached("SELECT count(*), count(*) FILTER (WHERE kind = 'end' AND attempts >= 3) FROM job")
-        .and_then(|mut q| {
-            q.query_row([], |row| {
-                Ok(Backlog { jobs: row.get::<_, i64>(0)? as u64, alarms: row.get::<_, i64>(1)? as u64 })
+    db.prepare_cached(
+        "SELECT count(*), count(leased_until), min(due) FILTER (WHERE leased_until IS NULL),
+             count(*) FILTER (WHERE kind = 'end' AND attempts >= 3) FROM job",
+    )
+    .and_then(|mut q| {
+        q.query_row([], |row| {
+            Ok(Backlog {
+                jobs: row.get::<_, i64>(0)? as u64,
+                leased: row.get::<_, i64>(1)? as u64,
+                next: row.get::<_, Option<i64>>(2)?.map(time),
+                alarms: row.get::<_, i64>(3)? as u64,
             })
         })
-        .map_err(fail)
+    })
+    .map_err(fail)
 }
