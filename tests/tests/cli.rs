@@ -289,7 +289,7 @@ async fn without_the_server_only_audit_answers() {
 }
 
 #[tokio::test]
-async fn lists_are_whole_over_all_pages() {
+async fn lists_are_newest_first_and_as_long_as_asked() {
     let world = World::headless();
     let tomas = &world.tomas;
     for _ in 0..7 {
