@@ -28,12 +28,12 @@ pub async fn join(app: App<'_>, link: String, device_name: Option<String>) -> An
 
 #[tauri::command]
 pub async fn try_here(handle: AppHandle, app: App<'_>) -> Answer<Status> {
-    trial::begin(&handle, app.client().await?).await
+    trial::begin(&handle, &app.client().await?).await
 }
 
 #[tauri::command]
 pub async fn trial_invite(handle: AppHandle, app: App<'_>) -> Answer<TrialInvite> {
-    trial::second_person(&handle, app.client().await?).await
+    trial::second_person(&handle, &app.client().await?).await
 }
 
 #[tauri::command]
@@ -154,7 +154,8 @@ pub async fn sync_now(app: App<'_>) -> Answer<Status> {
 
 #[tauri::command]
 pub async fn settings(app: App<'_>) -> Answer<Settings> {
-    app.client().await?.settings().await
+    // Also while the keyring does not answer: the window's theme is in them.
+    app.profile.settings()
 }
 
 #[tauri::command]

@@ -1,52 +1,109 @@
 //! What every part of the app can reach: the profile, and its client once the keyring let it open.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gatepass_client::ui::{Failure, Status};
 use gatepass_client::{Client, Clock, KeyStore, Profile};
 use gatepass_core::{Code, Time};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, watch};
 
 use crate::clipboard::Clipboard;
+
+/// Longer than this a window does not wait for the keyring: it may be asking the person for a password.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A failure this young is the answer, rather than a reason to ask the keyring, and so the person, again.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// One profile's running app.
 pub struct Desktop {
     pub profile: Profile,
-    keystore: KeyStore,
     pub clipboard: Clipboard,
-    client: OnceCell<Client>,
+    keystore: KeyStore,
+    opening: watch::Sender<Opening>,
+    /// Someone wants another try.
+    retry: Notify,
     opened: Mutex<Option<Instant>>,
+}
+
+/// The newest try to open the profile.
+#[derive(Clone, Default)]
+struct Opening {
+    number: u64,
+    /// Absent while the keyring is asked.
+    outcome: Option<Result<Client, Failure>>,
+    failed_at: Option<Instant>,
 }
 
 impl Desktop {
     pub fn new(profile: Profile, keystore: KeyStore) -> Self {
-        let (clipboard, client) = (Clipboard::default(), OnceCell::new());
-        Self { profile, keystore, clipboard, client, opened: Mutex::new(None) }
+        Self {
+            profile,
+            keystore,
+            clipboard: Clipboard::default(),
+            opening: watch::Sender::new(Opening::default()),
+            retry: Notify::new(),
+            opened: Mutex::new(None),
+        }
     }
 
-    /// The client. Until the keyring answers each call tries again, and fails with `no_keyring` or
-    /// `keyring_locked`; only one tries at a time.
-    pub async fn client(&self) -> Result<&Client, Failure> {
-        let open = || async {
-            let (profile, keystore) = (self.profile.clone(), self.keystore.clone());
-            tokio::task::spawn_blocking(move || Client::open(profile, keystore))
-                .await
-                .map_err(|e| Failure::new(Code::Internal, format!("Opening the profile failed: {e}")))?
+    /// The client, once the profile is open. After a failed try this asks for another and answers as that goes:
+    /// `no_keyring`, `keyring_locked`.
+    pub async fn client(&self) -> Result<Client, Failure> {
+        let newest = self.opening.borrow().clone();
+        let wanted = match newest.outcome {
+            Some(Ok(client)) => return Ok(client),
+            Some(Err(problem)) if newest.failed_at.is_some_and(|at| at.elapsed() < FRESH) => {
+                return Err(problem);
+            }
+            Some(Err(_)) => {
+                self.retry.notify_one();
+                newest.number + 1
+            }
+            None => newest.number,
         };
-        self.client.get_or_try_init(open).await
+        let mut tries = self.opening.subscribe();
+        let done = tries.wait_for(|o| o.number >= wanted && o.outcome.is_some()).await;
+        let outcome = done.ok().and_then(|o| o.outcome.clone());
+        outcome.unwrap_or_else(|| Err(Code::Internal.into()))
+    }
+
+    /// Tries to open the profile; the answer goes to all who wait in [`Self::client`]. One caller at a time.
+    pub async fn open(&self) -> Result<Client, Failure> {
+        let (profile, keystore) = (self.profile.clone(), self.keystore);
+        let opened = tokio::task::spawn_blocking(move || Client::open(profile, keystore)).await;
+        let failed = |e| Failure::new(Code::Internal, format!("Opening the profile failed: {e}"));
+        let outcome = opened.map_err(failed).and_then(|opened| opened);
+        let failed_at = outcome.is_err().then(Instant::now);
+        self.opening.send_modify(|o| (o.outcome, o.failed_at) = (Some(outcome.clone()), failed_at));
+        outcome
+    }
+
+    /// After a failed try: answers when another is wanted, or after `longest` when that is given.
+    pub async fn another_try(&self, longest: Option<Duration>) {
+        match longest {
+            Some(longest) => drop(tokio::time::timeout(longest, self.retry.notified()).await),
+            None => self.retry.notified().await,
+        }
+        self.opening.send_modify(|o| *o = Opening { number: o.number + 1, ..Opening::default() });
     }
 
     /// Where the profile stands; also says what keeps it from opening.
     pub async fn status(&self) -> Status {
-        let status = match self.client().await {
-            Ok(client) => client.status().await,
-            Err(problem) => Err(problem),
+        let status = match tokio::time::timeout(PATIENCE, self.client()).await {
+            Ok(Ok(client)) => client.status().await,
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => Err(Failure::new(
+                Code::KeyringLocked,
+                "The keyring has not answered yet. Unlock it, and Gatepass goes on by itself.",
+            )),
         };
         status.unwrap_or_else(|problem| self.unopened(problem))
     }
 
-    fn unopened(&self, problem: Failure) -> Status {
+    /// The status of a profile that could not be opened.
+    pub fn unopened(&self, problem: Failure) -> Status {
         Status {
             profile: self.profile.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

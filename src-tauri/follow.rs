@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use gatepass_client::ui::{RecentRole, Status};
 use gatepass_client::{Client, Topic};
+use gatepass_core::Code;
 use gatepass_core::wire::{GrantView, RequestView};
 use tauri::{AppHandle, Emitter, Manager};
 use tokio::sync::broadcast::Receiver;
@@ -20,7 +21,7 @@ use crate::{ending, tray, trial, windows};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Changes that come together are read together.
 const GATHER: Duration = Duration::from_millis(30);
-/// Between two tries to open the profile while the keyring does not answer.
+/// Between two tries to open the profile while there is no keyring.
 const RETRY: Duration = Duration::from_secs(10);
 
 const EVERYTHING: [Topic; 6] =
@@ -41,21 +42,36 @@ pub async fn follow(app: AppHandle) {
     );
 }
 
-/// Opens the profile, waiting for the keyring; the tray says what is wrong meanwhile.
+/// Opens the profile, waiting for the keyring; tray and window say what is wrong meanwhile.
 async fn open(app: &AppHandle) -> Client {
     let desktop = app.state::<Desktop>();
+    let mut known = None;
     loop {
-        match desktop.client().await {
-            Ok(client) => return client.clone(),
-            Err(problem) => {
-                tracing::warn!(code = %problem.code, "the profile can’t be opened: {problem}");
-                let known = Known::of(desktop.status().await);
-                tray::show(app, menu::model(&known.picture()));
-                tell(app, &[Topic::Status]);
-            }
+        let waiting = async {
+            draw(app, &Known::of(desktop.status().await));
+            std::future::pending().await
+        };
+        let problem = tokio::select! {
+            opened = desktop.open() => match opened {
+                Ok(client) => return client,
+                Err(problem) => problem,
+            },
+            never = waiting => never,
+        };
+        // Only when it is another: the window asks for the status then, and asking is another try.
+        if known.as_ref() != Some(&problem.code) {
+            tracing::warn!(code = %problem.code, "the profile can’t be opened: {problem}");
+            draw(app, &Known::of(desktop.unopened(problem.clone())));
+            tell(app, &[Topic::Status]);
+            known = Some(problem.code);
         }
-        tokio::time::sleep(RETRY).await;
+        // A locked keyring asks for a password at each try: only when the person wants one.
+        desktop.another_try((problem.code != Code::KeyringLocked).then_some(RETRY)).await;
     }
+}
+
+fn draw(app: &AppHandle, known: &Known) {
+    tray::show(app, menu::model(&known.picture()));
 }
 
 /// Passes changes on to the window, if there is one; never the data.

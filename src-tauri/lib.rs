@@ -59,6 +59,7 @@ pub enum StartError {
 /// Runs until Quit in the tray. A second start of the same profile shows the first one's window and ends.
 pub fn run(options: Options) -> Result<(), StartError> {
     let profile = Profile::named(&options.profile)?;
+    profile.ensure()?;
     let desktop = Desktop::new(profile.clone(), KeyStore::from_env()?);
     let app = tauri::Builder::default()
         .plugin(

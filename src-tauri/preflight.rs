@@ -1,6 +1,8 @@
 //! What has to be right before GTK starts: the tray's library, a display, and the environment.
 
-use std::os::unix::process::CommandExt;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +15,9 @@ pub enum Missing {
     )]
     TrayLibrary,
     #[error("there is no display to show anything on (neither WAYLAND_DISPLAY nor DISPLAY is set)")]
-    Display,
+    NoDisplay,
+    #[error("the display {0} (from DISPLAY) does not answer")]
+    Display(String),
     #[error("the app could not start itself again with its environment: {0}")]
     Restart(std::io::Error),
 }
@@ -28,12 +32,7 @@ const NOT_WITH_IT: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
 /// Checks, and starts this program once more in the same process when its environment lacks something.
 /// Changing it from within would need `unsafe`, and the allocator reads its part only at start.
 pub fn check() -> Result<(), Missing> {
-    if !["WAYLAND_DISPLAY", "DISPLAY"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
-    {
-        return Err(Missing::Display);
-    }
+    display_answers()?;
     if !tray_library_present() {
         return Err(Missing::TrayLibrary);
     }
@@ -48,6 +47,25 @@ pub fn check() -> Result<(), Missing> {
         .env_remove(NOT_WITH_IT)
         .exec();
     Err(Missing::Restart(error))
+}
+
+/// GTK would panic. A remote display is taken at its word.
+fn display_answers() -> Result<(), Missing> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if set("WAYLAND_DISPLAY").is_some() {
+        return Ok(());
+    }
+    let display = set("DISPLAY").ok_or(Missing::NoDisplay)?;
+    let Some(local) = display.strip_prefix(':').and_then(|rest| rest.split('.').next()) else {
+        return Ok(());
+    };
+    let path = format!("/tmp/.X11-unix/X{local}");
+    let unnamed =
+        SocketAddr::from_abstract_name(&path).and_then(|address| UnixStream::connect_addr(&address));
+    match unnamed.or_else(|_| UnixStream::connect(&path)) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Missing::Display(display)),
+    }
 }
 
 /// The names the tray's binding would load; it panics when there is none.

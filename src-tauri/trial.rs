@@ -148,7 +148,7 @@ fn own_name() -> String {
     let mut letters = account.chars();
     match letters.next() {
         Some(first) if account != "root" => first.to_uppercase().chain(letters).collect(),
-        _ => "You".to_owned(),
+        _ => "First person".to_owned(),
     }
 }
 
