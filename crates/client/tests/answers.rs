@@ -5,7 +5,7 @@ mod home;
 
 use chrono::TimeDelta;
 use gatepass_client::ui::DecisionDraft;
-use gatepass_client::{Client, Clock, KeyStore, Profile};
+use gatepass_client::{Client, Clock, KeyStore, Profile, RequestScope};
 use gatepass_core::Code;
 use gatepass_core::wire::{Ask, Verdict};
 use home::{Home, problem};
@@ -43,6 +43,28 @@ async fn refusals_keep_their_code_and_sentence() {
         assert_eq!(failure.code, code, "{failure}");
         assert!(failure.message.contains(says), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn a_list_is_whole_over_all_pages() {
+    let home = Home::new().await;
+    for number in 1..=3 {
+        home.state().ask(number, "one of three");
+    }
+    let client = home.joined().await;
+    let all = serde_json::to_value(client.requests().await.unwrap()).unwrap();
+    let pages = |home: &Home| {
+        let page = |items: &[Value], next: Value| (200, json!({"items": items, "next": next}));
+        let all = all.as_array().unwrap();
+        let answers = vec![page(&all[..2], json!("2")), page(&all[2..], json!(null))];
+        home.state().instead.insert("/v1/requests", answers);
+    };
+    pages(&home);
+    let whole = client.server_requests(RequestScope::All, usize::MAX).await.unwrap();
+    assert_eq!(whole.iter().map(|r| r.number.as_str()).collect::<Vec<_>>(), ["R-3", "R-2", "R-1"]);
+    pages(&home);
+    assert_eq!(client.server_requests(RequestScope::All, 2).await.unwrap().len(), 2);
+    assert_eq!(home.state().instead["/v1/requests"].len(), 1, "no page more than needed");
 }
 
 #[tokio::test]
