@@ -180,6 +180,11 @@ dev_run() {
     esac
     need build
     dev_build
+    run_here
+}
+
+# Everything from the built programs on.
+run_here() {
     umask 022
     mkdir -p "$RUN/logs" "$RUN/secrets"
     chmod 700 "$RUN/secrets"
