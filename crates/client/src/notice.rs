@@ -16,7 +16,8 @@ pub enum Notice {
     NeedsYou {
         request: RequestView,
     },
-    /// Theirs was approved; the access is being set up, or its end was moved for an extension.
+    /// People approved theirs; the access is being set up. Not for what nobody had to approve, nor for extensions,
+    /// of which [`Notice::Ready`] and [`Notice::Extended`] tell.
     Approved {
         request: RequestView,
     },
@@ -86,7 +87,13 @@ fn notice(cache: &Cache, event: &Event, now: Time) -> Result<Option<Notice>, Fai
     let mine = request.mine;
     Ok(match &event.fact {
         Fact::RequestCreated { .. } if request.can_decide => Some(Notice::NeedsYou { request }),
-        Fact::RequestGranted { .. } if mine && fresh && request.state == RequestState::Approved => {
+        Fact::RequestGranted { .. }
+            if mine
+                && fresh
+                && request.state == RequestState::Approved
+                && request.extends.is_none()
+                && !request.needs.is_empty() =>
+        {
             Some(Notice::Approved { request })
         }
         Fact::RequestDenied { .. } if mine && fresh => Some(Notice::Denied { request }),

@@ -204,9 +204,9 @@ fn private_dirs(dir: &Path) -> std::io::Result<()> {
 /// Writes a file that only its owner reads, whole or not at all.
 pub(crate) fn private_write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |e| Failure::local(&format!("{} can’t be written", path.display()), e);
-    // Each process its own, since the CLI and the desktop share the directory.
+    // Each writer its own, since the CLI and the desktop share the directory.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{:016x}.new", rand::random::<u64>()));
     let new = path.with_file_name(name);
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -13,6 +13,8 @@ const POLL: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(5);
 /// The wall clock running ahead of the monotonic one by more than this: the computer slept.
 const SLEPT: Duration = Duration::from_secs(15);
+/// A connection that held this long was a good one.
+const STABLE: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -22,8 +24,9 @@ impl Client {
         let mut backoff = Backoff::default();
         let mut watch = Watch::new(self.0.clock.now());
         loop {
-            match self.keep_up(&mut watch, &mut backoff).await {
-                Ok(()) => backoff.reset(),
+            match self.keep_up(&mut watch).await {
+                Ok(lived) if lived >= STABLE => backoff.reset(),
+                Ok(_) => {}
                 Err(failure) if failure.code == Code::NotJoined => {
                     self.pause(Duration::from_secs(2)).await;
                     continue;
@@ -42,8 +45,9 @@ impl Client {
         let _ = tokio::time::timeout(wait, self.0.kick.notified()).await;
     }
 
-    /// One connection, from the first sync to the end of its stream. `Ok` means: connect again at once.
-    async fn keep_up(&self, watch: &mut Watch, backoff: &mut Backoff) -> Result<(), Failure> {
+    /// One connection, from the first sync to the end of its stream: how long it held. A stream that ends is no
+    /// failure, servers end them; not getting another one is.
+    async fn keep_up(&self, watch: &mut Watch) -> Result<Duration, Failure> {
         let joined = self.joined()?;
         if watch.slept(self.0.clock.now()) {
             self.resync().await?;
@@ -51,8 +55,9 @@ impl Client {
         // The stream first: what happens during the sync is hinted at.
         let mut hints = joined.api.hints().await?;
         self.sync().await?;
-        backoff.reset();
-        self.follow(&mut hints, watch).await
+        let from = Instant::now();
+        self.follow(&mut hints, watch).await?;
+        Ok(from.elapsed())
     }
 
     async fn follow(&self, hints: &mut Hints, watch: &mut Watch) -> Result<(), Failure> {
@@ -60,10 +65,13 @@ impl Client {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                hint = hints.next() => {
-                    hint?;
-                    self.sync().await?;
-                }
+                hint = hints.next() => match hint {
+                    Ok(_) => self.sync().await?,
+                    Err(ended) => {
+                        tracing::debug!("the stream ended: {ended}");
+                        return Ok(());
+                    }
+                },
                 () = self.0.kick.notified() => {
                     // Left, or the server moved: begin anew.
                     self.joined()?;

@@ -6,7 +6,6 @@ use crate::client::{Client, Health, Joined, Topic};
 use crate::profile::Mismatch;
 use crate::ui::{Failure, Status};
 use gatepass_core::Code;
-use gatepass_core::wire::Head;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -62,6 +61,8 @@ impl Client {
         let result = self.pull(&joined).await;
         self.contact(result.as_ref().err());
         let announced = self.announce(&joined, &mut told).await;
+        // After telling: a file that reaches the disk takes its time.
+        self.witnessed(&joined).await?;
         result.and(announced)
     }
 
@@ -117,9 +118,6 @@ impl Client {
             if let Ingested::Breach(breach) = done {
                 return Err(self.breached(joined, breach)?);
             }
-            if let Some(verified) = &position.verified {
-                self.witnessed(witness.as_ref(), &verified.head)?;
-            }
             if !position.resyncing && position.size >= head.size {
                 return self.finished(joined, position.size).await;
             }
@@ -140,8 +138,18 @@ impl Client {
         .await
     }
 
-    fn witnessed(&self, known: Option<&Head>, head: &Head) -> Result<(), Failure> {
-        if known.is_none_or(|k| k.size < head.size) { self.0.profile.set_witness(head) } else { Ok(()) }
+    /// Keeps the newest head that held beside the cache, so that it outlives it.
+    async fn witnessed(&self, joined: &Arc<Joined>) -> Result<(), Failure> {
+        let profile = self.0.profile.clone();
+        blocking(&joined.cache, move |cache| {
+            let Some(verified) = cache.position()?.verified else { return Ok(()) };
+            let known = profile.witness()?;
+            if known.is_none_or(|k| k.size < verified.head.size) {
+                profile.set_witness(&verified.head)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Keeps the contradiction for good; answers it as a failure.
