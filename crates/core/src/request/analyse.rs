@@ -70,7 +70,9 @@ pub fn analyse_extension(parent: &Request, duration_s: u32, by: PersonId, contex
             .insert(0, problem(Code::NotYours, "grant", "Only the holder can extend this access."));
     }
     match &parent.grant {
-        Some(grant) if grant.state == GrantState::Active => {
+        Some(grant)
+            if grant.state == GrantState::Active && grant.ends_at.is_none_or(|end| context.now < end) =>
+        {
             if let (Some(starts), Some(ends), Some((_, role))) =
                 (grant.starts_at, grant.ends_at, context.catalogue.role(&parent.resource, &parent.role))
             {
@@ -84,7 +86,8 @@ pub fn analyse_extension(parent: &Request, duration_s: u32, by: PersonId, contex
                 }
             }
         }
-        Some(grant) if grant.over() || grant.state == GrantState::Ending => {
+        // Its time is over, or it was ended; also when the worker has not come to it yet.
+        Some(grant) if !matches!(grant.state, GrantState::Scheduled | GrantState::Provisioning) => {
             analysis.problems.insert(0, problem(Code::GrantOver, "grant", Code::GrantOver.sentence()));
         }
         _ => analysis
