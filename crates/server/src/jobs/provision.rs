@@ -37,19 +37,24 @@ async fn set_up(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<(Secre
     let connector = app.targets.get(&job.target)?;
     let began = app.clock.now();
     let grants = row.request.rule.grants.clone();
-    let access = Access { grant: grant.id, grants, until: end(grant, began) };
+    let access = Access { grant: grant.id, grants, until: in_time(grant, began)? };
     let secret = connector.provision(&access).await?;
     let done = app.clock.now();
     if done - began <= QUICK {
         return Ok((secret, began));
     }
-    connector.guard(grant.id, end(grant, done)).await?;
+    connector.guard(grant.id, in_time(grant, done)?).await?;
     Ok((secret, done))
 }
 
-/// As the core fixes it.
-fn end(grant: &Grant, since: Time) -> Time {
-    (since + TimeDelta::seconds(grant.duration_s.into())).min(grant.latest_end)
+/// The end as the core fixes it, if there is any time left.
+fn in_time(grant: &Grant, since: Time) -> Result<Time, TargetError> {
+    let end = (since + TimeDelta::seconds(grant.duration_s.into())).min(grant.latest_end);
+    if end > since {
+        Ok(end)
+    } else {
+        Err(TargetError::Unreachable("setting up took longer than the access may last".to_owned()))
+    }
 }
 
 async fn active(

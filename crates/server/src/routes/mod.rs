@@ -28,6 +28,9 @@ pub const MAX_BODY: usize = 256 * 1024;
 /// A body that is too large is read to here and thrown away, so that its sender gets the answer.
 const MAX_DISCARDED: usize = 32 * 1024 * 1024;
 
+/// How long a body may take to come.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A JSON body; what is wrong with it is answered as a problem.
 pub struct Json<T>(pub T);
 
@@ -38,7 +41,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let kind =
             request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let json = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
-        let bytes = read(request.into_body()).await?;
+        let bytes = tokio::time::timeout(BODY_TIME, read(request.into_body())).await.map_err(|_| {
+            Problem::malformed("The body did not come in time.").with_status(StatusCode::REQUEST_TIMEOUT)
+        })??;
         if !json {
             return Err(Problem::malformed("Expected a body of type application/json.")
                 .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));

@@ -180,7 +180,11 @@ fn check(events: &[Event]) -> BTreeMap<RequestId, Request> {
                 let needed: u32 = before.as_ref().unwrap().rule.approve.iter().map(|s| s.count).sum();
                 assert!(approvers.get(&id).map_or(0, BTreeSet::len) >= needed as usize);
             }
-            Fact::GrantActive { grant, ends_at, .. } | Fact::GrantExtended { grant, ends_at, .. } => {
+            Fact::GrantActive { grant, starts_at, ends_at } => {
+                assert!(!ended.contains(grant), "an ended grant never comes back");
+                assert!(ends_at > starts_at);
+            }
+            Fact::GrantExtended { grant, ends_at, .. } => {
                 assert!(!ended.contains(grant), "an ended grant never comes back");
                 assert!(*ends_at > event.at);
             }

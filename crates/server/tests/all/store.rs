@@ -142,6 +142,32 @@ async fn all_or_nothing(store: Arc<dyn Store>) {
     assert_eq!(*store.heads().borrow(), 30);
 }
 
+/// Whoever is told that a command was carried out finds what it did.
+async fn repeated_at_the_same_moment(store: Arc<dyn Store>) {
+    for n in 0..50u128 {
+        let (request, mut change) = asking();
+        let id = CommandId(Uuid::from_u128(n));
+        change.command = Some(Recorded { id, digest: Digest::of(b"same"), request: Some(request.id) });
+        let commits = (0..4).map(|_| {
+            let (store, change) = (store.clone(), change.clone());
+            tokio::spawn(async move {
+                let outcome = store.commit(change).await;
+                (outcome, store.load(Some(id), None).await.unwrap().recorded)
+            })
+        });
+        let mut carried_out = 0;
+        for done in futures_util::future::join_all(commits).await {
+            let (outcome, recorded) = done.unwrap();
+            assert!(recorded.is_some());
+            match outcome {
+                Ok(_) => carried_out += 1,
+                Err(error) => assert_eq!(error, StoreError::Repeated(recorded.unwrap())),
+            }
+        }
+        assert_eq!(carried_out, 1);
+    }
+}
+
 async fn texts_are_kept_only_when_named(store: Arc<dyn Store>) {
     let (request, mut event) = created();
     let (named, other) = (salted("stuck orders"), salted("never named"));
@@ -242,6 +268,7 @@ macro_rules! conformance {
 conformance!(
     writes_and_versions,
     all_or_nothing,
+    repeated_at_the_same_moment,
     texts_are_kept_only_when_named,
     jobs_are_claimed_when_due_and_one_per_subject,
     a_target_has_room_for_so_many,

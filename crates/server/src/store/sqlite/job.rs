@@ -82,9 +82,11 @@ pub fn change(db: &Connection, change: &JobChange, settle: Option<&Settle>) -> R
 pub fn settle(db: &Connection, settle: &Settle) -> Result<(), StoreError> {
     let Job { id, fence, puts, .. } = &settle.job;
     let touched = match settle.how {
+        // Only looks: a step that changes nothing else then costs no write.
         Settled::Hold => db
-            .prepare_cached("UPDATE job SET fence = fence WHERE id = ?1 AND fence = ?2")
-            .and_then(|mut q| q.execute(params![id, fence])),
+            .prepare_cached("SELECT 1 FROM job WHERE id = ?1 AND fence = ?2")
+            .and_then(|mut q| q.exists(params![id, fence]))
+            .map(usize::from),
         Settled::Done => db
             .prepare_cached("DELETE FROM job WHERE id = ?1 AND fence = ?2 AND puts = ?3")
             .and_then(|mut q| q.execute(params![id, fence, puts]))

@@ -25,26 +25,35 @@ enum Step {
     Reclaim(Reply<()>),
 }
 
-/// A step that holds in the transaction and waits for it to be durable.
+/// What becomes of a step once the transaction is durable. Also a refusal waits for that: it may be because of
+/// another step of the same transaction, which is not there for anybody else before.
 enum Held {
-    Commit(Vec<Row>, Reply<Committed>),
-    Claim(Claimed, Reply<Claimed>),
-    Reclaim(Reply<()>),
+    Commit(Result<Vec<Row>, StoreError>, Reply<Committed>),
+    Claim(Result<Claimed, StoreError>, Reply<Claimed>),
+    Reclaim(Result<(), StoreError>, Reply<()>),
 }
 
 impl Held {
+    fn error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Commit(done, _) => done.as_ref().err(),
+            Self::Claim(done, _) => done.as_ref().err(),
+            Self::Reclaim(done, _) => done.as_ref().err(),
+        }
+    }
+
     fn answer(self, outcome: Result<&Head, &StoreError>) {
         // A reply that nobody waits for any more is no loss: the change holds.
         match self {
-            Self::Commit(rows, reply) => {
-                let done = outcome.map(|head| Committed { head: head.clone(), rows });
-                let _ = reply.send(done.map_err(Clone::clone));
+            Self::Commit(done, reply) => {
+                let committed = |head: &Head| Ok(Committed { head: head.clone(), rows: done? });
+                let _ = reply.send(outcome.map_err(Clone::clone).and_then(committed));
             }
-            Self::Claim(claimed, reply) => {
-                let _ = reply.send(outcome.map(|_| claimed).map_err(Clone::clone));
+            Self::Claim(done, reply) => {
+                let _ = reply.send(outcome.map_err(Clone::clone).and_then(|_| done));
             }
-            Self::Reclaim(reply) => {
-                let _ = reply.send(outcome.map(|_| ()).map_err(Clone::clone));
+            Self::Reclaim(done, reply) => {
+                let _ = reply.send(outcome.map_err(Clone::clone).and_then(|_| done));
             }
         }
     }
@@ -160,41 +169,44 @@ impl Thread {
 
     fn transaction(&mut self, batch: Vec<Step>, held: &mut Vec<Held>) -> Result<Head, StoreError> {
         let db = &self.db;
-        if let Err(error) = db.execute_batch("BEGIN IMMEDIATE").map_err(fail) {
-            for step in batch {
-                refuse(step, error.clone());
+        let begun = db.execute_batch("BEGIN IMMEDIATE").map_err(fail).and_then(|()| event::sequencer(db));
+        let mut sequencer = match begun {
+            Ok(sequencer) => sequencer,
+            Err(error) => {
+                held.extend(batch.into_iter().map(|step| refused(step, &error)));
+                return Err(error);
             }
-            return Err(error);
-        }
-        let alone = batch.len() == 1;
-        let mut broken: Option<StoreError> = None;
-        let mut sequencer = event::sequencer(db)?;
+        };
         let before = sequencer.head().size;
+        let mut broken: Option<StoreError> = None;
         for step in batch {
             if let Some(error) = &broken {
-                refuse(step, error.clone());
+                held.push(refused(step, error));
                 continue;
             }
-            let earlier = if alone { None } else { Some(sequencer.clone()) };
-            if !alone {
-                db.prepare_cached("SAVEPOINT step").and_then(|mut q| q.execute([])).map_err(fail)?;
+            let earlier = sequencer.clone();
+            let saved = db.prepare_cached("SAVEPOINT step").and_then(|mut q| q.execute([]));
+            if let Err(error) = saved.map_err(fail) {
+                held.push(refused(step, &error));
+                broken = Some(error);
+                continue;
             }
-            match run(db, &mut sequencer, step) {
-                Ok(done) => {
-                    if !alone {
-                        db.prepare_cached("RELEASE step").and_then(|mut q| q.execute([])).map_err(fail)?;
-                    }
-                    held.push(done);
-                }
+            let done = run(db, &mut sequencer, step);
+            let end = match done.error() {
+                None => db.prepare_cached("RELEASE step").and_then(|mut q| q.execute([])).map(|_| ()),
                 // A full disk may have ended the whole transaction.
-                Err(error) if db.is_autocommit() => broken = Some(error),
-                Err(error) => match earlier {
-                    Some(earlier) => {
-                        sequencer = earlier;
-                        db.execute_batch("ROLLBACK TO step; RELEASE step").map_err(fail)?;
-                    }
-                    None => return Err(error),
-                },
+                Some(error) if db.is_autocommit() => {
+                    broken = Some(error.clone());
+                    Ok(())
+                }
+                Some(_) => {
+                    sequencer = earlier;
+                    db.execute_batch("ROLLBACK TO step; RELEASE step")
+                }
+            };
+            held.push(done);
+            if let Err(error) = end {
+                broken = Some(fail(error));
             }
         }
         if let Some(error) = broken {
@@ -214,38 +226,20 @@ fn data_version(db: &Connection) -> Result<i64, StoreError> {
     db.prepare_cached("PRAGMA data_version").and_then(|mut q| q.query_row([], |row| row.get(0))).map_err(fail)
 }
 
-fn refuse(step: Step, error: StoreError) {
+fn refused(step: Step, error: &StoreError) -> Held {
     match step {
-        Step::Commit(_, reply) => drop(reply.send(Err(error))),
-        Step::Claim { reply, .. } => drop(reply.send(Err(error))),
-        Step::Reclaim(reply) => drop(reply.send(Err(error))),
+        Step::Commit(_, reply) => Held::Commit(Err(error.clone()), reply),
+        Step::Claim { reply, .. } => Held::Claim(Err(error.clone()), reply),
+        Step::Reclaim(reply) => Held::Reclaim(Err(error.clone()), reply),
     }
 }
 
 /// One step. After an error its caller takes back what it did.
-fn run(db: &Connection, sequencer: &mut Sequencer, step: Step) -> Result<Held, StoreError> {
+fn run(db: &Connection, sequencer: &mut Sequencer, step: Step) -> Held {
     match step {
-        Step::Commit(change, reply) => match commit(db, sequencer, *change) {
-            Ok(rows) => Ok(Held::Commit(rows, reply)),
-            Err(error) => {
-                let _ = reply.send(Err(error.clone()));
-                Err(error)
-            }
-        },
-        Step::Claim { now, until, room, reply } => match job::claim(db, now, until, room) {
-            Ok(claimed) => Ok(Held::Claim(claimed, reply)),
-            Err(error) => {
-                let _ = reply.send(Err(error.clone()));
-                Err(error)
-            }
-        },
-        Step::Reclaim(reply) => match job::reclaim(db) {
-            Ok(()) => Ok(Held::Reclaim(reply)),
-            Err(error) => {
-                let _ = reply.send(Err(error.clone()));
-                Err(error)
-            }
-        },
+        Step::Commit(change, reply) => Held::Commit(commit(db, sequencer, *change), reply),
+        Step::Claim { now, until, room, reply } => Held::Claim(job::claim(db, now, until, room), reply),
+        Step::Reclaim(reply) => Held::Reclaim(job::reclaim(db), reply),
     }
 }
 
