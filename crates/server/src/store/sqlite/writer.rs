@@ -50,10 +50,10 @@ impl Held {
                 let _ = reply.send(outcome.map_err(Clone::clone).and_then(committed));
             }
             Self::Claim(done, reply) => {
-                let _ = reply.send(outcome.map_err(Clone::clone).and_then(|_| done));
+                let _ = reply.send(outcome.map_err(Clone::clone).and(done));
             }
             Self::Reclaim(done, reply) => {
-                let _ = reply.send(outcome.map_err(Clone::clone).and_then(|_| done));
+                let _ = reply.send(outcome.map_err(Clone::clone).and(done));
             }
         }
     }
