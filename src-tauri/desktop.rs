@@ -1,6 +1,6 @@
 //! What every part of the app can reach: the profile, and its client once the keyring let it open.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gatepass_client::ui::{Failure, Status};
@@ -9,6 +9,7 @@ use gatepass_core::{Code, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::clipboard::Clipboard;
+use crate::navigate::Place;
 
 /// Longer than this a window does not wait for the keyring: it may be asking the person for a password.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,7 +25,15 @@ pub struct Desktop {
     opening: watch::Sender<Opening>,
     /// Someone wants another try.
     retry: Notify,
-    opened: Mutex<Option<Instant>>,
+    window: Mutex<Window>,
+}
+
+/// A window between being asked for and its first view.
+#[derive(Default)]
+struct Window {
+    asked: Option<Instant>,
+    /// Where to go once the page can hear it.
+    then: Option<Place>,
 }
 
 /// The newest try to open the profile.
@@ -44,7 +53,7 @@ impl Desktop {
             clipboard: Clipboard::default(),
             opening: watch::Sender::new(Opening::default()),
             retry: Notify::new(),
-            opened: Mutex::new(None),
+            window: Mutex::default(),
         }
     }
 
@@ -124,14 +133,30 @@ impl Desktop {
         }
     }
 
-    /// The window was asked for at this moment.
-    pub fn opening(&self, at: Instant) {
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    /// A window was asked for at this moment and is being made.
+    pub fn opening_window(&self, at: Instant) {
+        *self.window() = Window { asked: Some(at), then: None };
     }
 
-    /// Since when the window has been opening; only the first call after [`Self::opening`] gets it.
-    pub fn opened(&self) -> Option<Instant> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Keeps the place for later when the page can't hear yet; answers whether it did.
+    pub fn go_later(&self, place: &Place) -> bool {
+        let mut window = self.window();
+        if window.asked.is_some() {
+            window.then = Some(place.clone());
+        }
+        window.asked.is_some()
+    }
+
+    /// The page is there: since when it was asked for, and where to go now. Only the first call after
+    /// [`Self::opening_window`] gets an answer.
+    pub fn window_ready(&self) -> Option<(Instant, Option<Place>)> {
+        let mut window = self.window();
+        let asked = window.asked.take()?;
+        Some((asked, window.then.take()))
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -42,6 +42,20 @@ pub async fn follow(app: AppHandle) {
     );
 }
 
+/// Ends the app as Quit does when it is told to from outside.
+pub async fn end_when_told(app: AppHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    app.exit(0);
+}
+
 /// Opens the profile, waiting for the keyring; tray and window say what is wrong meanwhile.
 async fn open(app: &AppHandle) -> Client {
     let desktop = app.state::<Desktop>();

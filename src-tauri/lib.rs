@@ -84,6 +84,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
                 windows::show(app.handle(), options.link.as_deref().and_then(Place::from_link));
             }
             tauri::async_runtime::spawn(follow::follow(app.handle().clone()));
+            tauri::async_runtime::spawn(follow::end_when_told(app.handle().clone()));
             Ok(())
         })
         .build(tauri::generate_context!())?;

@@ -68,6 +68,17 @@ pub struct Model {
     pub entries: Vec<Entry>,
 }
 
+/// The tray before anything is known.
+pub fn starting(profile: &str) -> Model {
+    let open = Entry::Go { label: "Open Gatepass".to_owned(), place: None };
+    Model {
+        shape: Shape::Idle,
+        badge: String::new(),
+        title: crate::windows::title(profile),
+        entries: vec![open, Entry::Quit],
+    }
+}
+
 /// The tray as it should be now.
 pub fn model(p: &Picture<'_>) -> Model {
     let held: Vec<_> = p.grants.iter().filter(|g| g.mine && running(g)).collect();

@@ -8,7 +8,7 @@ use tauri::menu::{IsMenuItem, Menu, MenuEvent, MenuItem, PredefinedMenuItem, Sub
 use tauri::tray::{TrayIcon, TrayIconBuilder};
 use tauri::{AppHandle, Manager, Wry};
 
-use crate::menu::{Entry, Model, Shape};
+use crate::menu::{self, Entry, Model, Shape};
 use crate::navigate::Place;
 use crate::{panel, windows};
 
@@ -37,7 +37,7 @@ pub fn start(app: &AppHandle, profile: &Profile) -> tauri::Result<()> {
         .on_menu_event(clicked)
         .build(app)?;
     app.manage(Tray { icon, shown: Mutex::new(Shown { model: None, items: Vec::new() }) });
-    Ok(())
+    draw(app, menu::starting(profile.name()))
 }
 
 /// Shows the model; from any thread.

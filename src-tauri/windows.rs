@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tauri::webview::NewWindowResponse;
+use tauri::webview::{Color, NewWindowResponse};
 use tauri::{AppHandle, Emitter, Manager, Theme, Url, WebviewUrl, WebviewWindowBuilder};
 use tauri_plugin_window_state::{AppHandleExt as _, StateFlags};
 
@@ -27,16 +27,16 @@ pub fn show(app: &AppHandle, place: Option<Place>) {
 }
 
 fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Result<()> {
+    let desktop = app.state::<Desktop>();
     if let Some(window) = app.get_webview_window(LABEL) {
-        if let Some(place) = place {
-            app.emit_to(LABEL, "navigate", serde_json::json!({ "to": place.as_str() }))?;
+        if let Some(place) = place.filter(|place| !desktop.go_later(place)) {
+            go(app, &place);
         }
         window.unminimize()?;
         window.show()?;
         return window.set_focus();
     }
-    let desktop = app.state::<Desktop>();
-    desktop.opening(asked);
+    desktop.opening_window(asked);
     let page = match &place {
         Some(place) => format!("index.html#{}", place.as_str()),
         None => "index.html".to_owned(),
@@ -52,10 +52,21 @@ fn show_here(app: &AppHandle, place: Option<Place>, asked: Instant) -> tauri::Re
         .on_navigation(own_page)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
-    let dark = window.theme().is_ok_and(|theme| theme == Theme::Dark);
-    let ground =
-        if dark { tauri::window::Color(17, 19, 22, 255) } else { tauri::window::Color(255, 255, 255, 255) };
-    window.set_background_color(Some(ground))
+    let theme = desktop.profile.settings().map(|settings| settings.theme).unwrap_or_default();
+    let dark = match theme.as_str() {
+        "dark" => true,
+        "light" => false,
+        _ => window.theme().is_ok_and(|theme| theme == Theme::Dark),
+    };
+    // The page's own ground, so that it does not flash while it loads.
+    window.set_background_color(Some(if dark { Color(17, 19, 22, 255) } else { Color(255, 255, 255, 255) }))
+}
+
+/// Takes the open window to a place.
+pub fn go(app: &AppHandle, place: &Place) {
+    if let Err(error) = app.emit_to(LABEL, "navigate", serde_json::json!({ "to": place.as_str() })) {
+        tracing::warn!(%error, "the window was not taken to its place");
+    }
 }
 
 /// Keeps the window's size and place, for the next one.
