@@ -34,12 +34,17 @@ pub async fn follow(app: AppHandle) {
     let (changes, redraws, notices) = (client.subscribe(), client.subscribe(), client.notices());
     trial::resume(&app, &client).await;
     tell(&app, &EVERYTHING);
-    tokio::join!(
-        client.run(),
-        carry(&app, changes),
-        keep_tray(&app, &client, &notifier, redraws),
-        notifier.run(notices),
-    );
+    // Apart, so that a slow notification daemon or a slow disk holds up only its own.
+    tokio::spawn({
+        let client = client.clone();
+        async move { client.run().await }
+    });
+    tokio::spawn(carry(app.clone(), changes));
+    tokio::spawn({
+        let notifier = notifier.clone();
+        async move { notifier.run(notices).await }
+    });
+    keep_tray(&app, &client, &notifier, redraws).await;
 }
 
 /// Ends the app as Quit does when it is told to from outside.
@@ -89,9 +94,9 @@ fn draw(app: &AppHandle, known: &Known) {
 }
 
 /// Passes changes on to the window, if there is one; never the data.
-async fn carry(app: &AppHandle, mut changes: Receiver<Vec<Topic>>) {
+async fn carry(app: AppHandle, mut changes: Receiver<Vec<Topic>>) {
     while let Some(topics) = next(&mut changes).await {
-        tell(app, &topics);
+        tell(&app, &topics);
     }
 }
 

@@ -56,22 +56,23 @@ impl Notifier {
     async fn take(&self, notice: Notice) {
         let settings = self.settings().await;
         let zone = zone(Clock::system().now());
-        match notice {
+        let note = match notice {
             Notice::NeedsYou { request } if settings.notify_review => {
-                self.needs_you(note::needs_you(&request))
+                return self.needs_you(note::needs_you(&request)).await;
             }
             // Nobody was asked, or the extension's own notice follows: "ready" and "extended" say it all.
-            Notice::Approved { request } if request.needs.is_empty() || request.extends.is_some() => {}
-            Notice::Approved { request } if settings.notify_decided => self.show(note::approved(&request)),
-            Notice::Denied { request } if settings.notify_decided => self.show(note::denied(&request)),
-            Notice::Lapsed { request } if settings.notify_decided => self.show(note::lapsed(&request)),
-            Notice::Extended { grant } if settings.notify_decided => self.show(note::extended(&grant, zone)),
-            Notice::Ready { grant } if settings.notify_ready => self.show(note::ready(&grant, zone)),
-            Notice::Ended { grant } if settings.notify_ended => self.show(note::ended(&grant, zone)),
+            Notice::Approved { request } if request.needs.is_empty() || request.extends.is_some() => return,
+            Notice::Approved { request } if settings.notify_decided => note::approved(&request),
+            Notice::Denied { request } if settings.notify_decided => note::denied(&request),
+            Notice::Lapsed { request } if settings.notify_decided => note::lapsed(&request),
+            Notice::Extended { grant } if settings.notify_decided => note::extended(&grant, zone),
+            Notice::Ready { grant } if settings.notify_ready => note::ready(&grant, zone),
+            Notice::Ended { grant } if settings.notify_ended => note::ended(&grant, zone),
             // An alarm can't be switched off.
-            Notice::Delayed { grant } => self.show(note::delayed(&grant, zone)),
-            _ => {}
-        }
+            Notice::Delayed { grant } => note::delayed(&grant, zone),
+            _ => return,
+        };
+        self.show(note).await;
     }
 
     /// Says which accesses end soon, each end once, also over restarts.
@@ -96,7 +97,7 @@ impl Notifier {
         }
         if self.settings().await.notify_ending {
             for (grant, end) in new {
-                self.show(note::ends_soon(grant, end, now, zone(now)));
+                self.show(note::ends_soon(grant, end, now, zone(now))).await;
             }
         }
     }
@@ -105,24 +106,26 @@ impl Notifier {
         self.client.settings().await.unwrap_or_default()
     }
 
-    fn needs_you(&self, note: Note) {
+    async fn needs_you(&self, note: Note) {
         let earlier: Vec<u32> = {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             recent.retain(|(at, _)| at.elapsed() < TOGETHER);
             recent.iter().map(|(_, id)| *id).collect()
         };
-        let count = earlier.len() + 1;
-        let note = if count >= MANY { note::several_need_you(count) } else { note };
-        let shown = self.post(&note);
-        if count >= MANY {
-            session::close_notifications(&earlier);
+        let many = earlier.len() + 1 >= MANY;
+        let note = if many { note::several_need_you(earlier.len() + 1) } else { note };
+        let shown = self.show(note).await.unwrap_or_default();
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), shown));
+        if many {
+            // That they could not be taken back is logged there.
+            let _ = tokio::task::spawn_blocking(move || session::close_notifications(&earlier)).await;
         }
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push((Instant::now(), shown.unwrap_or_default()));
     }
 
-    fn show(&self, note: Note) {
-        self.post(&note);
+    /// Answers the daemon's number for it, when it was shown. The bus is asked on a thread that may wait.
+    async fn show(&self, note: Note) -> Option<u32> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.post(&note)).await.ok().flatten()
     }
 
     /// Shows it and waits for a click on a thread of its own; answers the daemon's number for it.

@@ -71,11 +71,11 @@ fn display_answers() -> Result<(), Missing> {
 /// The names the tray's binding would load; it panics when there is none.
 fn tray_library_present() -> bool {
     const NAMES: [&str; 2] = ["libayatana-appindicator3.so.1", "libappindicator3.so.1"];
-    NAMES.iter().any(|name| libloading_finds(name))
+    NAMES.iter().any(|name| loader_finds(name))
 }
 
 /// The loader's own answer would need `unsafe`; its cache and the usual folders say the same.
-fn libloading_finds(name: &str) -> bool {
+fn loader_finds(name: &str) -> bool {
     let listed = ["/sbin/ldconfig", "/usr/sbin/ldconfig"].iter().any(|program| {
         Command::new(program)
             .arg("-p")

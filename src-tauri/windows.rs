@@ -79,7 +79,7 @@ pub fn remember(app: &AppHandle) {
 /// Only the embedded page, or the development server of a debug build.
 fn own_page(url: &Url) -> bool {
     (url.scheme() == "tauri" && url.host_str() == Some("localhost"))
-        || (cfg!(dev)
+        || (cfg!(debug_assertions)
             && url.scheme() == "http"
             && url.host_str() == Some("127.0.0.1")
             && url.port() == Some(1420))
