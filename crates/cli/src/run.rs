@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Events one page of the local log holds.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 5_000;
 
 type Done = Result<u8, Trouble>;
 

@@ -86,7 +86,7 @@ impl Client {
             clock,
             joined: RwLock::new(None),
             changed: broadcast::channel(64).0,
-            notices: broadcast::channel(256).0,
+            notices: broadcast::channel(512).0,
             kick: Notify::new(),
             health: Mutex::new(Health::default()),
         }));

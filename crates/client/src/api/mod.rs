@@ -64,7 +64,11 @@ impl Api {
     /// `offset_ms` is the server's clock minus this computer's, as last known.
     pub fn new(base: Url, device: DeviceId, key: Key, clock: Clock, offset_ms: i64) -> Result<Self, Failure> {
         let failed = |e: reqwest::Error| Failure::local("The HTTP client can’t start", e);
-        let http = || reqwest::Client::builder().connect_timeout(CONNECT).user_agent(AGENT);
+        let http = || {
+            let http = reqwest::Client::builder().connect_timeout(CONNECT).user_agent(AGENT);
+            // A server on this machine is never behind the system's proxy.
+            if local(&base) { http.no_proxy() } else { http }
+        };
         Ok(Self {
             http: http().read_timeout(SILENCE).timeout(ANSWER).build().map_err(failed)?,
             streaming: http().read_timeout(STREAM_SILENCE).build().map_err(failed)?,
@@ -191,6 +195,15 @@ impl Api {
                 Err(_) => left -= 1,
             }
         }
+    }
+}
+
+fn local(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

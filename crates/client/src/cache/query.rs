@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use std::str::Chars;
 
 /// Most events one page holds.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 5_000;
 
 /// One condition of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
