@@ -149,6 +149,8 @@ impl Notifier {
                 };
                 if let Some(act) = act {
                     this.act(act);
+                    // Not every daemon takes it away after a click.
+                    session::close_notifications(&[id]);
                 }
             });
         });
