@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use gatepass_core::directory::Person;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{EventId, PersonId};
-use gatepass_core::text::{Digest, SaltedText, Texts};
+use gatepass_core::text::{Digest, SaltedText, Texts, visible};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngCore as _;
 use rand::distributions::{Alphanumeric, DistString as _};
@@ -42,19 +42,60 @@ pub struct Invited {
     pub expires_at: Time,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InviteError {
+    /// What is wrong with the invitation, and what was expected.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the server takes a free port and has not been started yet: start it first, or set public_url")]
+    NoAddress,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Invitation {
+    /// Handles are typed, and stand in lists with commas; names are only shown.
+    fn check(&self) -> Result<(), InviteError> {
+        let word = |text: &str, most| {
+            let plain = !text.contains(|c: char| c.is_whitespace() || c == ',') && visible(text) == text;
+            (1..=most).contains(&text.len()) && plain
+        };
+        let invalid = |what: String| Err(InviteError::Invalid(what));
+        if !word(&self.handle, 128) {
+            let handle = visible(&self.handle);
+            return invalid(format!(
+                "“{handle}” can’t be a person’s id, expected up to 128 letters without spaces or commas"
+            ));
+        }
+        let name = self.name.trim();
+        if !(1..=200).contains(&name.len()) || name.contains(['\n', '\t']) || visible(name) != name {
+            return invalid(format!(
+                "“{}” can’t be a name, expected one line of up to 200 letters",
+                visible(name)
+            ));
+        }
+        match self.groups.iter().find(|g| !word(g, 64)) {
+            Some(group) => invalid(format!(
+                "“{}” can’t be a group, expected up to 64 letters without spaces or commas",
+                visible(group)
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Records the person and makes a link. Safe beside a running server: it notices.
 pub async fn invite(
     store: &dyn Store,
     config: &Config,
     invitation: Invitation,
     now: Time,
-) -> Result<Invited, StoreError> {
+) -> Result<Invited, InviteError> {
+    invitation.check()?;
     let listened = store.setting(EFFECTIVE_URL).await?;
     let url = config.public_url.clone().or(listened).unwrap_or_else(|| config.url_for(&config.listen));
     if url.ends_with(":0") {
-        let message =
-            "the server takes a free port and has not been started yet: start it first, or set public_url";
-        return Err(StoreError::Failed(message.to_owned()));
+        return Err(InviteError::NoAddress);
     }
     let code = Alphanumeric.sample_string(&mut OsRng, CODE_LETTERS);
     let expires_at = now + LIFE;
@@ -72,7 +113,7 @@ pub async fn invite(
         match store.commit(change).await {
             Ok(_) => break,
             Err(StoreError::Conflict) if tries < 3 => tries += 1,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     let server = utf8_percent_encode(&url, NON_ALPHANUMERIC);

@@ -98,9 +98,6 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let config = Config::load(&file.config)?;
             let groups = groups.into_iter().map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect();
             let person = person.trim().to_owned();
-            if person.is_empty() || name.trim().is_empty() {
-                return Err("--person and --name need a value".into());
-            }
             let invitation =
                 Invitation { handle: person, name: name.trim().to_owned(), groups, auditor, admin };
             let store = gatepass_server::open_store(&config, Default::default())?;
@@ -131,7 +128,8 @@ async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Err
 }
 
 fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn"));
     let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => to_stderr.with_ansi(false).init(),

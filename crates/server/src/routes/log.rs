@@ -4,7 +4,10 @@ use super::{Json, Query};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::Problem;
+use crate::store::LogEntry;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use gatepass_core::Time;
 use gatepass_core::directory::Person;
 use gatepass_core::error::Code;
@@ -28,7 +31,7 @@ pub struct LogQuery {
 
 /// [`LogPage`] with the events as they are stored: canonical JSON, not parsed again.
 #[derive(Serialize)]
-pub struct StoredPage {
+struct StoredPage {
     entries: Vec<StoredEntry>,
     head: Head,
     now: Time,
@@ -55,7 +58,7 @@ pub async fn events(
     State(app): State<App>,
     reader: Reader,
     Query(query): Query<LogQuery>,
-) -> Result<Json<StoredPage>, Problem> {
+) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(1_000);
     if !(1..=MAX).contains(&limit) {
         return Err(Problem::malformed(format!("“limit” is from 1 to {MAX}.")));
@@ -63,22 +66,26 @@ pub async fn events(
     let people = app.people.now();
     let viewer = people.person(reader.person).ok_or(Code::Internal)?;
     let slice = app.store.log(viewer, query.after.unwrap_or(0), limit).await?;
-    let mut entries = Vec::with_capacity(slice.entries.len());
-    for entry in slice.entries {
-        let event = entry.event.map(RawValue::from_string).transpose().map_err(|error| {
-            tracing::error!(%error, seq = entry.seq, "an event of the log is not JSON");
-            Problem::from(Code::Internal)
-        })?;
-        entries.push(StoredEntry { seq: entry.seq, leaf: entry.leaf, event, texts: entry.texts });
+    let (catalogue, directory) = (app.catalogue_hash.clone(), people.hash.clone());
+    let (now, scope) = (app.clock.now(), scope(viewer));
+    // A full page is megabytes: not on the threads that others wait for.
+    let page = tokio::task::spawn_blocking(move || {
+        let entries = slice.entries.into_iter().map(stored).collect::<Result<_, _>>()?;
+        serde_json::to_vec(&StoredPage { entries, head: slice.head, now, catalogue, directory, scope })
+    });
+    match page.await {
+        Ok(Ok(page)) => Ok(([(header::CONTENT_TYPE, "application/json")], page).into_response()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "an event of the log is not JSON");
+            Err(Code::Internal.into())
+        }
+        Err(_) => Err(Code::Internal.into()),
     }
-    Ok(Json(StoredPage {
-        entries,
-        head: slice.head,
-        now: app.clock.now(),
-        catalogue: app.catalogue_hash.clone(),
-        directory: people.hash.clone(),
-        scope: scope(viewer),
-    }))
+}
+
+fn stored(entry: LogEntry) -> serde_json::Result<StoredEntry> {
+    let event = entry.event.map(RawValue::from_string).transpose()?;
+    Ok(StoredEntry { seq: entry.seq, leaf: entry.leaf, event, texts: entry.texts })
 }
 
 /// Changes when what this reader may see does.

@@ -1,6 +1,7 @@
 use crate::redacted;
 use chrono::TimeDelta;
 use gatepass_core::wire::Enrolled;
+use gatepass_server::invite::{Invitation, invite};
 use gatepass_server::testing::{Setup, Someone, TestClock, TestServer, code_of, salted};
 
 #[tokio::test]
@@ -57,6 +58,33 @@ async fn what_does_not_hold_together_is_refused() {
     assert_eq!(someone.post("/v1/enroll", &serde_json::json!({"a": 1})).await.code(), "malformed");
     // None of it used the invite up.
     assert_eq!(someone.post("/v1/enroll", &good).await.status, 200);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn who_can_be_invited() {
+    let server = TestServer::start().await;
+    let invited = async |handle: &str, name: &str, group: &str| {
+        let groups = std::collections::BTreeSet::from([group.to_owned()]);
+        let (handle, name) = (handle.to_owned(), name.to_owned());
+        let invitation = Invitation { handle, name, groups, auditor: false, admin: false };
+        let outcome = invite(&**server.store(), &server.config, invitation, server.clock.now()).await;
+        outcome.map(|i| i.person).map_err(|e| e.to_string())
+    };
+    assert_eq!(invited("zoë@example.com", "Zoë Łódź", "backend").await.unwrap(), "zoë@example.com");
+    for (handle, name, group) in [
+        ("", "A", "g"),
+        ("a b", "A", "g"),
+        ("a,b", "A", "g"),
+        ("a\u{202e}b", "A", "g"),
+        ("a", " ", "g"),
+        ("a", "A\nB", "g"),
+        ("a", "A", ""),
+        ("a", "A", "back end"),
+    ] {
+        let refused = invited(handle, name, group).await.expect_err(handle);
+        assert!(refused.contains("expected"), "{refused}");
+    }
     server.finish().await;
 }
 
