@@ -151,3 +151,12 @@ test('nothing held says what will appear here', async () => {
   await open('/access', backend)
   expect(text()).toContain('You hold no access')
 })
+
+test('a sample access says that it opens nothing, and offers no line to run', async () => {
+  const backend = new MockBackend()
+  for (const grant of backend.grantsNow) if (grant.number === 'R-3178') grant.kind = 'sample'
+  await open('/access', backend)
+  await waitFor(() => expect(by('grant-card-R-3178').textContent).toContain('opens nothing'))
+  expect(card('R-3178').queryByTestId('copy-command')).toBeNull()
+  expect(card('R-3178').queryByTestId('reveal-password')).toBeNull()
+})
