@@ -85,11 +85,16 @@ impl App {
         address: Address,
         peer: IpAddr,
     ) -> Result<Accepted, Problem> {
-        let body: Body = serde_json::from_value(submit.command.body.clone())
-            .map_err(|e| Problem::malformed(format!("The body of the command can’t be read: {e}.")))?;
+        let body: Body = auth::read(&submit.command)?;
         if body.command.kind() != kind {
             let detail = format!("This address takes {kind}, and the command is {}.", body.command.kind());
             return Err(Problem::malformed(detail));
+        }
+        if body.head.as_ref().is_some_and(|head| gatepass_log::Hash::parse(&head.root).is_none()) {
+            return Err(Problem::malformed("The root of the head is not 64 hex digits."));
+        }
+        if self.people.now().device(body.device).is_none() {
+            self.limits.peer(peer)?;
         }
         let people = self.people_with(body.device).await?;
         let device = match auth::signer(&people, body.device, kind, &submit.command) {

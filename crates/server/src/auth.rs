@@ -14,10 +14,13 @@ use chrono::TimeDelta;
 use gatepass_core::duration;
 use gatepass_core::error::Code;
 use gatepass_core::id::{DeviceId, PersonId};
-use gatepass_core::text::Digest;
+use gatepass_core::text::{Digest, visible};
 use gatepass_core::wire::SignedCommand;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -107,6 +110,32 @@ pub fn signer<'a>(
         return Err(Code::DeviceDisabled.into());
     }
     Ok(known)
+}
+
+/// Reads a signed body. It is kept in the log, for ever and for many: there is nothing in it but what is read.
+pub fn read<T: DeserializeOwned + Serialize>(command: &SignedCommand) -> Result<T, Problem> {
+    let unread =
+        |e: serde_json::Error| Problem::malformed(format!("The body of the command can’t be read: {e}."));
+    let body: T = serde_json::from_value(command.body.clone()).map_err(unread)?;
+    let known = serde_json::to_value(&body).map_err(unread)?;
+    match surplus(&command.body, &known) {
+        None => Ok(body),
+        Some(field) => {
+            let field = visible(&field.chars().take(64).collect::<String>());
+            Err(Problem::malformed(format!("The body of the command has an unknown field “{field}”.")))
+        }
+    }
+}
+
+/// A field of `sent` that is not in `known`.
+fn surplus(sent: &Value, known: &Value) -> Option<String> {
+    let sent = sent.as_object()?;
+    sent.iter().find_map(|(key, value)| match known.get(key) {
+        // Sent as nothing, and left out again.
+        None if value.is_null() => None,
+        None => Some(key.clone()),
+        Some(known) => surplus(value, known),
+    })
 }
 
 /// Whether a signed time is near enough to the server's; says by how much and which way it is off.

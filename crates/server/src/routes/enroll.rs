@@ -2,7 +2,7 @@
 
 use super::Json;
 use crate::app::{App, fingerprint};
-use crate::auth::check_skew;
+use crate::auth::{check_skew, read};
 use crate::error::Problem;
 use crate::router::Peer;
 use crate::store::{Change, Device, Recorded, StoreError};
@@ -31,8 +31,7 @@ pub async fn enroll(
     Json(submit): Json<EnrollSubmit>,
 ) -> Result<Json<Enrolled>, Problem> {
     app.limits.peer(peer)?;
-    let body: Enroll = serde_json::from_value(submit.command.body.clone())
-        .map_err(|e| Problem::malformed(format!("The body of the command can’t be read: {e}.")))?;
+    let body: Enroll = read(&submit.command)?;
     check(&body, &submit)?;
     let digest = fingerprint(&submit.command)?;
     let recorded = Recorded { id: body.id, digest: digest.clone(), request: None };

@@ -2,7 +2,7 @@
 
 use super::Json;
 use crate::app::App;
-use crate::auth::signer;
+use crate::auth::{read, signer};
 use crate::error::Problem;
 use crate::router::Peer;
 use axum::extract::State;
@@ -33,8 +33,7 @@ pub async fn open(
 ) -> Result<Json<Session>, Problem> {
     const KIND: &str = "session.open";
     app.limits.peer(peer)?;
-    let body: OpenSession = serde_json::from_value(command.body.clone())
-        .map_err(|e| Problem::malformed(format!("The body of the command can’t be read: {e}.")))?;
+    let body: OpenSession = read(&command)?;
     if body.kind != KIND {
         return Err(Problem::malformed(format!(
             "This address takes {KIND}, and the command is {}.",

@@ -186,6 +186,23 @@ async fn what_is_signed_is_what_counts() {
     let refused = tomas.post("/v1/requests", &changed).await;
     assert_eq!((refused.status, refused.code()), (401, "wrong_signature"));
 
+    // What is signed goes into the log: nothing else may stand in it.
+    let whole = tomas.sign(command.clone()).body;
+    let head = json!({"size": 1, "root": "0".repeat(64), "more": 1});
+    for (field, value) in [("comment", json!("x")), ("head", head)] {
+        let mut body = whole.clone();
+        body[field] = value;
+        let signed = tomas.key.sign("request.create", &body).unwrap();
+        let refused = tomas.post("/v1/requests", &Submit { command: signed, texts: Vec::new() }).await;
+        assert_eq!(refused.code(), "malformed", "{}", refused.body);
+        assert!(refused.body["detail"].as_str().unwrap().contains("unknown field"));
+    }
+    let mut body = whole;
+    body["head"] = json!({"size": 1, "root": "not a hash"});
+    let signed = tomas.key.sign("request.create", &body).unwrap();
+    let refused = tomas.post("/v1/requests", &Submit { command: signed, texts: Vec::new() }).await;
+    assert_eq!(refused.code(), "malformed");
+
     // Signed for one purpose, sent for another.
     let withdraw = Submit { command: tomas.sign(command), texts: Vec::new() };
     let refused = tomas.post("/v1/requests/R-1/withdraw", &withdraw).await;
