@@ -3,6 +3,7 @@
 
 mod home;
 
+use chrono::TimeDelta;
 use gatepass_client::ui::{DecisionDraft, EventQuery};
 use gatepass_client::{Client, Clock, KeyStore, Notice};
 use gatepass_core::Code;
@@ -138,6 +139,26 @@ async fn an_erased_text_is_erased_here_with_the_next_full_pull() {
     assert_eq!(found(&client, "matters").await, [] as [u64; 0]);
     assert_eq!(found(&client, "asked").await, [1]);
     assert!(!client.verify_again().await.unwrap().mismatch);
+}
+
+#[tokio::test]
+async fn after_a_sleep_everything_is_pulled_again() {
+    let home = Home::new().await;
+    let id = home.state().ask(1, "personal matters");
+    let client = home.joined().await;
+    let mut changed = client.subscribe();
+    let looping = tokio::spawn({
+        let client = client.clone();
+        async move { client.run().await }
+    });
+    changed.recv().await.unwrap();
+    // Only a full pull shows that a text is gone.
+    home.state().log[0].1.clear();
+    home.state().now += TimeDelta::hours(1);
+    while client.request(id).await.unwrap().reason.is_some() {
+        changed.recv().await.unwrap();
+    }
+    looping.abort();
 }
 
 #[tokio::test]
