@@ -147,6 +147,16 @@ SH
 
 # --- the session ------------------------------------------------------------------------------------------------
 
+VIRTUAL=
+
+# show_at PID X: on the virtual screen, the windows stand side by side.
+show_at() {
+    local window
+    window=$(timeout 30 xdotool search --all --sync --onlyvisible --pid "$1" --name Gatepass | head -n 1) ||
+        fail "the window did not come up; see $RUN/logs"
+    xdotool windowmove "$window" "$2" 20
+}
+
 start_session() {
     export GATEPASS_HOME=$RUN/home
     if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
@@ -156,6 +166,7 @@ start_session() {
         fi
         return
     fi
+    VIRTUAL=yes
     say "no display: using a virtual one; its picture is $RUN/screen.png, made anew every second"
     start session "$TARGET/debug/session" "$RUN/s" "$RUN/screen.png"
     await 30 "the virtual session" grep -q '^$' "$RUN/logs/session.log"
@@ -200,9 +211,10 @@ run_here() {
     join tomas "Tomás Rivera" backend
     join noor "Noor Haddad" dba
     join mara "Mara Okafor" oncall
-    local person
+    local person person_at=0
     for person in tomas mara; do
         start "desktop-$person" "$TARGET/debug/gatepass-desktop" --profile "$person"
+        [ -z "$VIRTUAL" ] || show_at "${STARTED[-1]}" $((person_at++ * 1150 + 20))
     done
     say "up in $((SECONDS - from)) s"
     cat <<TEXT

@@ -34,6 +34,10 @@ pub fn tool(name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).chain([cache.join("gatepass/tools/bin")]).map(|dir| dir.join(name));
-    found.into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("{name} is missing: run ./dev setup"))
+    let found =
+        std::env::split_paths(&path).chain([cache.join("gatepass/tools/bin")]).map(|dir| dir.join(name));
+    found
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{name} is missing: run ./dev setup"))
 }

@@ -31,8 +31,10 @@ impl Desktop {
         driver.args(["--port", &port.to_string(), "--native-port", &native.to_string()]);
         let driver = Process::start(&format!("driver-{}", person.handle), &driver, &session.logs());
         for port in [port, native] {
-            eventually("the window's driver", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok())
-                .await;
+            eventually("the window's driver", async || {
+                tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+            })
+            .await;
         }
 
         let options = json!({
@@ -66,7 +68,16 @@ impl Desktop {
     pub async fn place(&self, x: u32, y: u32) {
         let mut xdotool = Command::new("xdotool");
         xdotool.envs(self.camera.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        xdotool.args(["search", "--sync", "--onlyvisible", "--pid", &self.process.to_string(), "--name", "Gatepass"]);
+        xdotool.args([
+            "search",
+            "--all",
+            "--sync",
+            "--onlyvisible",
+            "--pid",
+            &self.process.to_string(),
+            "--name",
+            "Gatepass",
+        ]);
         xdotool.args(["windowmove", &x.to_string(), &y.to_string(), "windowactivate"]);
         eventually("the window moves", async || xdotool.status().ok()?.success().then_some(())).await;
     }
@@ -141,7 +152,8 @@ impl Desktop {
             element.click().await.ok()
         })
         .await;
-        let signing = self.window.find_all(Locator::Css(&Self::find("sign"))).await.expect("look for a step to sign");
+        let signing =
+            self.window.find_all(Locator::Css(&Self::find("sign"))).await.expect("look for a step to sign");
         for step in signing {
             let off = step.attr("aria-disabled").await.expect("its state");
             assert_eq!(off.as_deref(), Some("true"), "{test_id} is off and yet there is something to sign");
@@ -192,7 +204,10 @@ impl Desktop {
 impl Drop for Desktop {
     /// A test that failed leaves a picture of its screen in `GATEPASS_TEST_PICTURES`.
     fn drop(&mut self) {
-        let Some(dir) = std::env::var_os("GATEPASS_TEST_PICTURES").filter(|_| std::thread::panicking()) else { return };
+        let Some(dir) = std::env::var_os("GATEPASS_TEST_PICTURES").filter(|_| std::thread::panicking())
+        else {
+            return;
+        };
         let name = std::thread::current().name().unwrap_or("window").replace("::", "-");
         let to = Path::new(&dir).join(format!("{name}-{}.png", self.process));
         let _ = self.camera.arg(&to).status();

@@ -19,7 +19,8 @@ pub struct World {
 impl World {
     /// Everybody has joined, with keys in files: for tests without a desktop.
     pub fn headless() -> Self {
-        let home = tempfile::Builder::new().prefix("gatepass-home-").tempdir().expect("a temporary directory");
+        let home =
+            tempfile::Builder::new().prefix("gatepass-home-").tempdir().expect("a temporary directory");
         let env = [("GATEPASS_KEYSTORE".to_owned(), "file".to_owned())];
         let mut world = Self::with(home.path(), &env);
         world._home = Some(home);

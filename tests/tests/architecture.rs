@@ -52,8 +52,9 @@ fn direct(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let ours = packages.iter().filter(|p| members.contains(p["id"].as_str().unwrap()));
     ours.map(|package| {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
-        let kept =
-            dependencies.filter(|d| d["kind"] != "dev" && d["optional"] != true).map(|d| d["name"].as_str().unwrap().to_owned());
+        let kept = dependencies
+            .filter(|d| d["kind"] != "dev" && d["optional"] != true)
+            .map(|d| d["name"].as_str().unwrap().to_owned());
         (package["name"].as_str().unwrap().to_owned(), kept.collect())
     })
     .collect()

@@ -25,7 +25,10 @@ fn has(document: &Value, fields: &[&str]) {
 
 fn is_time(value: &Value) {
     let text = value.as_str().unwrap_or_else(|| panic!("{value} is a time"));
-    assert!(text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z'), "{text} is RFC 3339 in UTC");
+    assert!(
+        text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z'),
+        "{text} is RFC 3339 in UTC"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +54,8 @@ async fn the_documents_have_what_they_promise() {
     // The short number is as good as the id.
     let decided = world.mara.json(&["approve", "R-1", "--for", "5m", "--note", "Go ahead"]);
     assert_eq!((&decided["id"], &decided["state"]), (&request["id"], &"approved".into()));
-    let grant = eventually("it is active", async || world.tomas.grant(&id).filter(|g| g["state"] == "active")).await;
+    let grant =
+        eventually("it is active", async || world.tomas.grant(&id).filter(|g| g["state"] == "active")).await;
     has(&grant, &["id", "request", "resource", "role", "state", "starts_at", "ends_at"]);
     is_time(&grant["starts_at"]);
     is_time(&grant["ends_at"]);
@@ -139,7 +143,8 @@ async fn waiting_ends_with_the_decision() {
         command.stdout(Stdio::piped()).spawn().expect("run gatepass")
     };
     let waiting = wait(&[]);
-    eventually("the first request", async || world.mara.json(&["requests", "--to-review"]).get(0).cloned()).await;
+    eventually("the first request", async || world.mara.json(&["requests", "--to-review"]).get(0).cloned())
+        .await;
     world.mara.json(&["approve", "R-1"]);
     let output = waiting.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -149,7 +154,8 @@ async fn waiting_ends_with_the_decision() {
     assert_eq!(grant["state"], "active", "it waited for the access too");
 
     let waiting = wait(&[]);
-    eventually("the second request", async || world.mara.json(&["requests", "--to-review"]).get(0).cloned()).await;
+    eventually("the second request", async || world.mara.json(&["requests", "--to-review"]).get(0).cloned())
+        .await;
     world.mara.json(&["deny", "R-2", "--reason", "Not now"]);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(3));
 }
@@ -164,7 +170,11 @@ async fn without_the_server_it_says_so_and_the_log_is_read_from_the_copy() {
     assert_eq!(refused(&world.tomas, ASK).0, 5);
     assert_eq!(world.mara.json(&["audit", "list"]), before);
     world.server.serve();
-    assert_eq!(world.tomas.json(&["requests"]).as_array().unwrap().len(), 1, "nothing was kept to be sent later");
+    assert_eq!(
+        world.tomas.json(&["requests"]).as_array().unwrap().len(),
+        1,
+        "nothing was kept to be sent later"
+    );
 }
 
 #[tokio::test]
@@ -174,7 +184,9 @@ async fn watching_prints_a_line_an_event() {
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let (tell, mut lines) = tokio::sync::mpsc::unbounded_channel();
     let out = watch.stdout.take().unwrap();
-    std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    std::thread::spawn(move || {
+        BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+    });
     // It says what happens from its start on, which is not told: ask until it has seen one.
     let line = eventually("an event", async || {
         world.tomas.json(ASK);

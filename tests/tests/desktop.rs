@@ -1,9 +1,9 @@
 //! The way of a request in real windows: real server, real PostgreSQL, real notifications, tray and keyring.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use gatepass_testkit::Postgres;
 use gatepass_tests::process::Process;
 use gatepass_tests::{Desktop, Session, World, eventually, until};
-use gatepass_testkit::Postgres;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -68,7 +68,8 @@ impl Office {
         self.tomas.see("countdown").await;
         self.tomas.see("copy-command").await;
         let page = self.tomas.page().await;
-        let line = page.lines().find(|line| line.starts_with("psql ")).expect("a psql line").trim().to_owned();
+        let line =
+            page.lines().find(|line| line.starts_with("psql ")).expect("a psql line").trim().to_owned();
         self.tomas.click("reveal-password").await;
         let password = eventually("the password", async || {
             let shown = self.tomas.see("password").await;
@@ -120,10 +121,22 @@ async fn ask_approve_use_and_give_back() {
     world.noor.json(&["approve", "R-1"]);
 
     let approved = session.notifications.shown(tomas.process, "Approved: write on Orders database").await;
-    assert!(approved.body.contains("Mara Okafor") && approved.body.contains("15 minutes instead of 30"), "{approved:?}");
+    assert!(
+        approved.body.contains("Mara Okafor") && approved.body.contains("15 minutes instead of 30"),
+        "{approved:?}"
+    );
     session.notifications.shown(tomas.process, "Ready: write on Orders database").await;
-    let summaries: Vec<_> = session.notifications.all().into_iter().filter(|n| n.process == tomas.process).map(|n| n.summary).collect();
-    assert!(summaries.iter().position(|s| s.starts_with("Approved")) < summaries.iter().position(|s| s.starts_with("Ready")));
+    let summaries: Vec<_> = session
+        .notifications
+        .all()
+        .into_iter()
+        .filter(|n| n.process == tomas.process)
+        .map(|n| n.summary)
+        .collect();
+    assert!(
+        summaries.iter().position(|s| s.starts_with("Approved"))
+            < summaries.iter().position(|s| s.starts_with("Ready"))
+    );
 
     let login = office.login().await;
     assert_eq!(login.runs("SELECT count(*) FROM orders").as_deref(), Ok("100"));
@@ -185,7 +198,11 @@ async fn it_says_when_it_ends_soon_and_ends_by_itself() {
     let mut held = login.hold(&world.orders, &session.logs()).await;
 
     let soon = until("it ends soon", Duration::from_secs(120), async || {
-        session.notifications.all().into_iter().find(|n| n.process == tomas.process && n.summary.starts_with("Ends in"))
+        session
+            .notifications
+            .all()
+            .into_iter()
+            .find(|n| n.process == tomas.process && n.summary.starts_with("Ends in"))
     })
     .await;
     let labels: Vec<_> = soon.actions.iter().map(|(_, label)| label.as_str()).collect();
@@ -219,7 +236,10 @@ async fn history_stays_readable_and_nothing_is_pretended_without_the_server() {
     mara.reads("Show the exact bytes").await;
     world.server.process().freeze();
     mara.click("sign").await;
-    until("it says so", Duration::from_secs(60), async || mara.page().await.contains("Not sent").then_some(())).await;
+    until("it says so", Duration::from_secs(60), async || {
+        mara.page().await.contains("Not sent").then_some(())
+    })
+    .await;
     assert_eq!(mara.value("note", "value").await.as_deref(), Some("Kept here"));
     mara.close();
     world.server.kill();

@@ -24,7 +24,8 @@ fn history_holds(world: &World) {
     let events = world.iris.json(&["audit", "list"]);
     let seqs: Vec<u64> = events.as_array().unwrap().iter().map(|e| e["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=seqs[0]).rev().collect::<Vec<_>>());
-    let ids: std::collections::BTreeSet<_> = events.as_array().unwrap().iter().map(|e| e["id"].to_string()).collect();
+    let ids: std::collections::BTreeSet<_> =
+        events.as_array().unwrap().iter().map(|e| e["id"].to_string()).collect();
     assert_eq!(ids.len(), seqs.len(), "no event twice");
 }
 
@@ -47,7 +48,12 @@ async fn a_target_that_is_down_at_approval_is_set_up_when_it_is_back() {
     let url = world.tomas.json(&["credential", &request])["url"].as_str().unwrap().to_owned();
     assert_eq!(world.orders.psql_at(&url, "SELECT count(*) FROM orders").as_deref(), Ok("100"));
     let length = |grant: &Value| {
-        let at = |key: &str| world.orders.psql("orders", &format!("SELECT extract(epoch FROM timestamptz '{}')", grant[key].as_str().unwrap()));
+        let at = |key: &str| {
+            world.orders.psql(
+                "orders",
+                &format!("SELECT extract(epoch FROM timestamptz '{}')", grant[key].as_str().unwrap()),
+            )
+        };
         at("ends_at").parse::<f64>().unwrap() - at("starts_at").parse::<f64>().unwrap()
     };
     assert!((length(&grant) - 600.0).abs() < 1.0, "its time runs from when it can be used: {grant}");
@@ -81,7 +87,8 @@ async fn killed_at_any_moment_the_server_goes_on() {
     for delay in [0, 1, 3, 8, 15, 30, 60, 120] {
         let request = ask(&world, "10m");
         // Somewhere between the approval, the login on the target and the news of it.
-        let mut approval = world.mara.command(&["--json", "approve", &request]).stdout(Stdio::null()).spawn().unwrap();
+        let mut approval =
+            world.mara.command(&["--json", "approve", &request]).stdout(Stdio::null()).spawn().unwrap();
         let seen = eventually("mara's request arrives", async || {
             let pending = world.tomas.json(&["requests"]);
             let state = pending.as_array().unwrap().iter().find(|r| r["id"] == *request)?["state"].clone();
@@ -125,11 +132,11 @@ async fn an_end_that_came_while_the_server_was_gone_is_made_up_for() {
 #[tokio::test]
 async fn two_approvals_at_once_are_two_and_one_access() {
     let world = World::headless();
-    let args = ["request", "orders-db/write", "--for", "10m", "--reason", "Wrong totals", "--ticket", "INC-1"];
+    let args =
+        ["request", "orders-db/write", "--for", "10m", "--reason", "Wrong totals", "--ticket", "INC-1"];
     let request = world.tomas.json(&args)["id"].as_str().unwrap().to_owned();
-    let approvals = [&world.noor, &world.mara].map(|p| {
-        p.command(&["--json", "approve", &request]).stdout(Stdio::null()).spawn().unwrap()
-    });
+    let approvals = [&world.noor, &world.mara]
+        .map(|p| p.command(&["--json", "approve", &request]).stdout(Stdio::null()).spawn().unwrap());
     for mut approval in approvals {
         assert!(approval.wait().unwrap().success());
     }
