@@ -11,6 +11,7 @@ use crate::keys::{KeyStore, Secrets};
 use crate::notice::Notice;
 use crate::profile::{Device, Profile};
 use crate::ui::{Failure, Settings, Status};
+use crate::unanswered::Unanswered;
 use gatepass_core::command::Enroll;
 use gatepass_core::id::{CommandId, DeviceId};
 use gatepass_core::text::SaltedText;
@@ -69,6 +70,7 @@ pub(crate) struct Joined {
     pub syncing: tokio::sync::Mutex<crate::sync::Told>,
     pub drafts: Drafts,
     pub credentials: Credentials,
+    pub unanswered: Unanswered,
 }
 
 impl Client {
@@ -320,6 +322,7 @@ impl Client {
             syncing: tokio::sync::Mutex::default(),
             drafts: Drafts::default(),
             credentials: Credentials::default(),
+            unanswered: Unanswered::default(),
         });
         *held = Some(Arc::clone(&joined));
         Ok(joined)

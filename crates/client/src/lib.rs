@@ -16,6 +16,7 @@ mod profile;
 mod run;
 mod sync;
 pub mod ui;
+mod unanswered;
 mod wait;
 mod writes;
 

@@ -3,6 +3,7 @@
 
 use crate::client::{Client, Joined, salt};
 use crate::ui::Failure;
+use crate::unanswered::meaning;
 use gatepass_core::Code;
 use gatepass_core::command::{Body, Command};
 use gatepass_core::id::{CommandId, GrantId, RequestId};
@@ -35,10 +36,26 @@ impl Joined {
         Ok(Body { id, device: self.device.id, at: self.api.now(), head, command })
     }
 
-    pub(crate) fn submit(&self, command: Command, texts: Texts) -> Result<Submit, Failure> {
-        let kind = command.kind();
-        let command = self.api.sign(kind, &self.body(command)?)?;
-        Ok(Submit { command, texts: texts.0 })
+    /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.
+    async fn write(
+        &self,
+        command: Command,
+        texts: Texts,
+        post: impl AsyncFnOnce(Submit) -> Result<Accepted, Failure>,
+    ) -> Result<Accepted, Failure> {
+        let now = self.api.now();
+        let meaning = meaning(&command, &texts);
+        let submit = match self.unanswered.again(&meaning, now) {
+            Some(submit) => submit,
+            None => {
+                let kind = command.kind();
+                Submit { command: self.api.sign(kind, &self.body(command)?)?, texts: texts.0 }
+            }
+        };
+        self.unanswered.sent(&meaning, now, &submit);
+        let answer = post(submit).await;
+        self.unanswered.heard(&meaning, &answer);
+        answer
     }
 }
 
@@ -57,21 +74,23 @@ impl Client {
             reason: texts.add(ask.reason.as_deref())?,
             ticket: texts.add(ask.ticket.as_deref())?,
         };
-        let submit = joined.submit(command, texts)?;
-        Ok(self.accepted(joined.api.create(&submit).await)?.request)
+        let post = async |submit| joined.api.create(&submit).await;
+        Ok(self.accepted(joined.write(command, texts, post).await)?.request)
     }
 
     pub async fn withdraw(&self, request: RequestId) -> Result<RequestView, Failure> {
         let joined = self.joined()?;
-        let submit = joined.submit(Command::Withdraw { request }, Texts::default())?;
-        Ok(self.accepted(joined.api.on_request(request, "withdraw", &submit).await)?.request)
+        let post = async |submit| joined.api.on_request(request, "withdraw", &submit).await;
+        let answer = joined.write(Command::Withdraw { request }, Texts::default(), post).await;
+        Ok(self.accepted(answer)?.request)
     }
 
     /// Gives an access back.
     pub async fn return_grant(&self, grant: GrantId) -> Result<GrantView, Failure> {
         let joined = self.joined()?;
-        let submit = joined.submit(Command::Return { grant }, Texts::default())?;
-        self.accepted_grant(grant, joined.api.on_grant(grant, "return", &submit).await).await
+        let post = async |submit| joined.api.on_grant(grant, "return", &submit).await;
+        let answer = joined.write(Command::Return { grant }, Texts::default(), post).await;
+        self.accepted_grant(grant, answer).await
     }
 
     /// Ends someone's access; the reason is needed.
@@ -81,8 +100,9 @@ impl Client {
         let reason = texts
             .add(Some(reason))?
             .ok_or_else(|| Failure::new(Code::ReasonRequired, "Say why this access is ended."))?;
-        let submit = joined.submit(Command::Revoke { grant, reason }, texts)?;
-        self.accepted_grant(grant, joined.api.on_grant(grant, "revoke", &submit).await).await
+        let post = async |submit| joined.api.on_grant(grant, "revoke", &submit).await;
+        let answer = joined.write(Command::Revoke { grant, reason }, texts, post).await;
+        self.accepted_grant(grant, answer).await
     }
 
     /// Asks for `duration_s` more; answers the new request.
@@ -95,8 +115,9 @@ impl Client {
         let joined = self.joined()?;
         let mut texts = Texts::default();
         let reason = texts.add(Some(reason))?;
-        let submit = joined.submit(Command::Extend { grant, duration_s, reason }, texts)?;
-        Ok(self.accepted(joined.api.on_grant(grant, "extend", &submit).await)?.request)
+        let post = async |submit| joined.api.on_grant(grant, "extend", &submit).await;
+        let answer = joined.write(Command::Extend { grant, duration_s, reason }, texts, post).await;
+        Ok(self.accepted(answer)?.request)
     }
 
     /// What a write was answered; if it was taken, the loop pulls what it caused.

@@ -122,6 +122,32 @@ async fn a_decision_sent_again_is_the_same_bytes_and_signed_as_shown() {
 }
 
 #[tokio::test]
+async fn asking_again_after_a_lost_answer_is_the_same_command() {
+    let home = Home::new().await;
+    let client = home.joined().await;
+    let ask = |reason: &str| Ask {
+        resource: "orders-db".into(),
+        role: "write".into(),
+        duration_s: 60,
+        reason: Some(reason.into()),
+        ticket: None,
+        extends: None,
+    };
+    let (lost, refused) = ((503, problem("unavailable", 503)), (422, problem("reason_required", 422)));
+    home.state().instead.insert("/v1/requests", vec![lost.clone(), lost, refused.clone(), refused]);
+    let expected = [Code::Unavailable, Code::Unavailable, Code::ReasonRequired, Code::ReasonRequired];
+    for (reason, code) in ["why", "other", "why", "why"].into_iter().zip(expected) {
+        assert_eq!(client.submit_request(&ask(reason)).await.unwrap_err().code, code);
+    }
+    let posted = home.state().posted.clone();
+    let sent: Vec<&Value> = posted.iter().filter(|(p, _)| p == "/v1/requests").map(|(_, b)| b).collect();
+    assert_eq!(sent.len(), 4);
+    assert_eq!(sent[0], sent[2], "the same question, not answered yet");
+    assert_ne!(sent[0]["command"]["body"]["id"], sent[1]["command"]["body"]["id"], "another question");
+    assert_ne!(sent[2]["command"]["body"]["id"], sent[3]["command"]["body"]["id"], "that one was answered");
+}
+
+#[tokio::test]
 async fn a_clock_two_days_off_signs_with_the_servers_time() {
     let home = Home::new().await;
     let server = home.state().now;
