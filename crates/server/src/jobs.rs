@@ -5,6 +5,7 @@ use crate::Time;
 use crate::app::{App, ReportError};
 use crate::store::{Job, JobKind, Lookup, Room, Row, Settled, StoreError};
 use chrono::TimeDelta;
+use futures_util::StreamExt as _;
 use gatepass_core::command::Report;
 use rand::Rng as _;
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +45,9 @@ pub async fn run(app: App) {
             }
             Err(error) => {
                 tracing::error!(%error, "could not claim jobs");
+                if error == StoreError::Full {
+                    end_unwritten(&app, now).await;
+                }
                 Some(now + STORE_DELAY)
             }
         };
@@ -58,6 +62,18 @@ pub async fn run(app: App) {
     let finish = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(PATIENCE, finish).await.is_err() {
         tracing::warn!("stopped with jobs unfinished; they go on at the next start");
+    }
+}
+
+/// See [`end::remove_unwritten`].
+async fn end_unwritten(app: &App, now: Time) {
+    match app.store.due_ends(now).await {
+        Ok(jobs) => {
+            futures_util::stream::iter(&jobs)
+                .for_each_concurrent(PER_TARGET, |job| end::remove_unwritten(app, job))
+                .await
+        }
+        Err(error) => tracing::error!(%error, "could not read which accesses are to end"),
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use gatepass_connectors::TargetError;
 use gatepass_core::command::Report;
 use gatepass_core::id::GrantId;
+use gatepass_core::wire::GrantState;
 
 /// From here on a removal that fails is an alarm.
 const ALARM: u32 = 3;
@@ -14,8 +15,32 @@ const ALARM: u32 = 3;
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
     match app.report(job, Settled::Hold, &Report::EndDue, None).await {
         Ok(_) => remove(app, job).await,
-        Err(ReportError::Store(error)) => Err(error),
+        Err(ReportError::Store(error)) => {
+            if error == StoreError::Full {
+                remove_unwritten(app, job).await;
+            }
+            Err(error)
+        }
         Err(ReportError::Refused(_)) => moved(app, job).await,
+    }
+}
+
+/// Ends an access that is due although nothing can be written down: an end does not wait for room on a disk. The
+/// job stays, and tells of it when there is room.
+pub async fn remove_unwritten(app: &App, job: &Job) {
+    let held = row(app, job).await.ok().flatten().and_then(|r| r.request.grant);
+    let due = held.is_some_and(|g| {
+        !g.over() && (g.state == GrantState::Ending || app.clock.now() >= g.ends_at.unwrap_or(g.latest_end))
+    });
+    if let (true, Ok(connector)) = (due, app.targets.get(&job.target)) {
+        match connector.remove(GrantId(job.subject)).await {
+            Ok(_) => {
+                tracing::error!(grant = %job.subject, alarm = true, "ended an access without writing it down")
+            }
+            Err(error) => {
+                tracing::error!(%error, grant = %job.subject, alarm = true, "an access could not be removed")
+            }
+        }
     }
 }
 

@@ -304,6 +304,9 @@ pub trait Store: Send + Sync {
     /// `room` says.
     async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError>;
 
+    /// The end jobs that are due and not leased, unchanged. For when nothing can be written.
+    async fn due_ends(&self, now: Time) -> Result<Vec<Job>, StoreError>;
+
     /// Ends every lease. Only for a store with one node, before its first claim.
     async fn reclaim(&self) -> Result<(), StoreError>;
 

@@ -4,6 +4,7 @@ use gatepass_connectors::{Access, TargetError};
 use gatepass_core::event::Fact;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::{Accepted, EndCause, GrantState, GrantView};
+use gatepass_server::store::sqlite::SqliteOptions;
 use gatepass_server::testing::{PATIENCE, Setup, TestClock, TestServer};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -208,6 +209,47 @@ async fn what_no_live_grant_explains_is_removed() {
     assert_eq!(server.fake.accesses().len(), 1);
     tomas.give_back(&asked).await.get::<Accepted>();
     server.until("grant.ended", 1).await;
+    server.finish().await;
+}
+
+/// With no room on the disk the end can't be written down; the access ends all the same.
+#[tokio::test]
+async fn an_end_does_not_wait_for_the_disk() {
+    let clock = noon();
+    let sqlite = SqliteOptions { max_pages: Some(120) };
+    let setup = Setup { clock: clock.clone(), sqlite, ..Setup::default() };
+    let mut server = TestServer::with(setup).await;
+    let mut tomas = server.person("tomas", &["backend"]).await;
+    server.person("dana", &["dba"]).await;
+    server.person("olga", &["oncall"]).await;
+    tomas.ask_because("read", 60, None, None).await.get::<Accepted>();
+    server.until("grant.active", 1).await;
+    let mut asked = Vec::new();
+    loop {
+        let answer = tomas.ask("write", 60).await;
+        if answer.status == 507 {
+            break;
+        }
+        asked.push(answer.get::<Accepted>().request);
+    }
+    clock.advance(TimeDelta::seconds(60));
+    let gone = async {
+        while !server.fake.accesses().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the access ends");
+    assert!(!server.kinds().await.contains(&"grant.ended"));
+
+    server.down().await;
+    server.sqlite = SqliteOptions::default();
+    server.up().await;
+    server.until("grant.ended", 1).await;
+    tomas.url = server.url.clone();
+    tomas.sign_in().await;
+    for request in &asked {
+        tomas.withdraw(request).await.get::<Accepted>();
+    }
     server.finish().await;
 }
 

@@ -190,6 +190,9 @@ async fn jobs_are_claimed_when_due_and_one_per_subject(store: Arc<dyn Store>) {
     let claimed = store.claim(noon(), noon() + TimeDelta::minutes(10), room()).await.unwrap();
     assert_eq!(claimed.jobs.iter().map(|j| j.subject).collect::<Vec<_>>(), [a]);
     assert_eq!(claimed.next, Some(later));
+    // Only reading, for when nothing can be written: those that are not leased.
+    let due = store.due_ends(later).await.unwrap();
+    assert!(due.iter().any(|j| j.subject == b) && due.iter().all(|j| j.id != claimed.jobs[0].id));
     // Its other job waits for this one.
     assert!(claim(&store, noon()).await.is_empty());
     store.commit(settle(&claimed.jobs[0], Settled::Done)).await.unwrap();

@@ -142,6 +142,17 @@ pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<
     Ok(claimed)
 }
 
+pub fn due_ends(db: &Connection, now: Time) -> Result<Vec<Job>, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts FROM job
+             WHERE kind = 'end' AND due <= ?1 AND (leased_until IS NULL OR leased_until < ?1) ORDER BY due",
+        )
+        .map_err(fail)?;
+    let found = query.query_map([millis(now)], read).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+    Ok(found.map_err(fail)?.into_iter().flatten().collect())
+}
+
 pub fn reclaim(db: &Connection) -> Result<(), StoreError> {
     db.execute("UPDATE job SET leased_until = NULL, fence = fence + 1 WHERE leased_until IS NOT NULL", [])
         .map(|_| ())

@@ -11,8 +11,8 @@ mod text;
 mod writer;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, Invite, ListFilter, Loaded, LogSlice, Lookup, Room,
-    Row, Sealed, Store, StoreError,
+    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, LogSlice, Lookup,
+    Room, Row, Sealed, Store, StoreError,
 };
 use crate::Time;
 use async_trait::async_trait;
@@ -111,6 +111,10 @@ impl Store for SqliteStore {
 
     async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError> {
         self.writer.claim(now, until, room).await
+    }
+
+    async fn due_ends(&self, now: Time) -> Result<Vec<Job>, StoreError> {
+        self.read(move |db| job::due_ends(db, now)).await
     }
 
     async fn reclaim(&self) -> Result<(), StoreError> {
