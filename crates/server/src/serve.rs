@@ -15,7 +15,7 @@ use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::EventId;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let refused = |e| StartError::Listen(listen.clone(), e);
     let listener = TcpListener::bind(&listen).await.map_err(refused)?;
     let addr = listener.local_addr().map_err(refused)?;
-    let url = config.url_for(&addr.to_string());
+    let url = config.url_for(&reachable(addr).to_string());
+    tracing::info!(%addr, url, "listening");
 
     store.reclaim().await?;
     let people = People::load(&*store).await?;
@@ -104,6 +105,16 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tokio::spawn(serve(app.clone(), listener)),
     ];
     Ok(Running { addr, url, app, stop, tasks, _lock: lock })
+}
+
+/// “Every address” is no address to connect to; from this machine, loopback is.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match addr.ip() {
+        ip if !ip.is_unspecified() => return addr,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, addr.port())
 }
 
 impl Running {
@@ -191,4 +202,19 @@ fn lock(data: &Path) -> Result<rusqlite::Connection, StartError> {
 /// Checks that a configuration can be served, without connecting to anything.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
     Targets::new(config, &BTreeMap::new()).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_link_names_an_address_that_can_be_connected_to() {
+        for (listen, link) in
+            [("0.0.0.0:7420", "127.0.0.1:7420"), ("[::]:7420", "[::1]:7420"), ("10.1.2.3:80", "10.1.2.3:80")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), link.parse().unwrap());
+        }
+    }
 }
