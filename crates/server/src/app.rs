@@ -14,9 +14,8 @@ use crate::views;
 use gatepass_core::catalogue::Catalogue;
 use gatepass_core::command::{Body, Command, Report};
 use gatepass_core::error::{Code, Refusal};
-use gatepass_core::id::{DeviceId, PersonId, RequestId};
+use gatepass_core::id::{DeviceId, RequestId};
 use gatepass_core::text::Digest;
-use gatepass_core::view::may_see;
 use gatepass_core::wire::{Accepted, SignedCommand, Submit};
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -115,7 +114,7 @@ impl App {
             }
         };
         for _ in 0..TRIES {
-            let (state, request) = self.state(&body, address, device.person).await?;
+            let (state, request) = self.state(&body, address).await?;
             let moment = self.moment(&people);
             let mut change = flow::on_command(
                 &state,
@@ -214,12 +213,7 @@ impl App {
     }
 
     /// The state a command is about, and the id of its request.
-    async fn state(
-        &self,
-        body: &Body,
-        address: Address,
-        by: PersonId,
-    ) -> Result<(State, RequestId), Problem> {
+    async fn state(&self, body: &Body, address: Address) -> Result<(State, RequestId), Problem> {
         let about = match &body.command {
             Command::Create { .. } => return Ok((State::default(), body.id.into())),
             Command::Extend { grant, .. } | Command::Return { grant } | Command::Revoke { grant, .. } => {
@@ -229,10 +223,6 @@ impl App {
         };
         let loaded = self.store.load(None, Some(about)).await?;
         let row = loaded.row.ok_or(Code::NotFound)?;
-        let people = self.people.now();
-        if !people.person(by).is_some_and(|viewer| may_see(viewer, &row.request)) {
-            return Err(Code::NotFound.into());
-        }
         if !address.is(&row) {
             return Err(Problem::malformed("The address names something else than the signed command."));
         }

@@ -65,6 +65,10 @@ pub async fn visible(app: &App, lookup: Lookup, viewer: PersonId) -> Result<Row,
     let people = app.people.now();
     match people.person(viewer) {
         Some(person) if may_see(person, &row.request) => Ok(row),
-        _ => Err(Code::NotFound.into()),
+        // Numbers are dense, so that there is something at this one is no secret.
+        _ => Err(Problem::new(
+            Code::NotAllowed,
+            "You may not see this: it is not yours, and not for you to decide.",
+        )),
     }
 }

@@ -64,11 +64,6 @@ pub fn analyse_extension(parent: &Request, duration_s: u32, by: PersonId, contex
     let mut analysis = analyse(&parent.resource, &parent.role, duration_s, by, context);
     // The ticket stands in the request that is extended.
     analysis.problems.retain(|p| p.field != "ticket");
-    if parent.by != by {
-        analysis
-            .problems
-            .insert(0, problem(Code::NotYours, "grant", "Only the holder can extend this access."));
-    }
     match &parent.grant {
         Some(grant)
             if grant.state == GrantState::Active && grant.ends_at.is_none_or(|end| context.now < end) =>
@@ -93,6 +88,11 @@ pub fn analyse_extension(parent: &Request, duration_s: u32, by: PersonId, contex
         _ => analysis
             .problems
             .insert(0, problem(Code::GrantNotActive, "grant", Code::GrantNotActive.sentence())),
+    }
+    if parent.by != by {
+        analysis
+            .problems
+            .insert(0, problem(Code::NotYours, "grant", "Only the holder can extend this access."));
     }
     analysis
 }

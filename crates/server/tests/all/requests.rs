@@ -21,7 +21,7 @@ async fn asked_seen_and_withdrawn() {
     redacted(|| insta::assert_json_snapshot!("seen_by_an_approver", seen.body));
     let unseen = stranger.get("/v1/requests/R-1").await;
     redacted(|| insta::assert_json_snapshot!("seen_by_a_stranger", unseen.body));
-    assert_eq!(unseen.status, 404);
+    assert_eq!(unseen.status, 403);
 
     let not_hers = dana.withdraw(&asked.request).await;
     assert_eq!(not_hers.code(), "not_yours");
