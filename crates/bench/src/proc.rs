@@ -7,18 +7,37 @@ use std::fs;
 /// Ticks of `utime` and `stime` in a second; fixed on Linux for what user space sees.
 const TICKS: f64 = 100.0;
 
-/// Memory of a process and all below it in MB (1,000,000 bytes), each shared page divided by those who share it.
-pub fn pss_mb(root: u32) -> Outcome<f64> {
-    let mut kib = 0;
+/// Memory of a process and all below it, in MB (1,000,000 bytes).
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Each shared page divided by those who share it.
+    pub pss: f64,
+    /// Each page whole: as if nobody else had it.
+    pub rss: f64,
+}
+
+pub fn memory(root: u32) -> Outcome<Memory> {
+    let mut sum = Memory { pss: 0.0, rss: 0.0 };
     for id in tree(root)? {
         let Ok(text) = fs::read_to_string(format!("/proc/{id}/smaps_rollup")) else { continue };
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0");
-        kib += line.trim().trim_end_matches("kB").trim().parse::<u64>()?;
+        let mb = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("0");
+            line.trim().trim_end_matches("kB").trim().parse::<f64>().map(|kib| kib * 1024.0 / 1e6)
+        };
+        sum = Memory { pss: sum.pss + mb("Pss:")?, rss: sum.rss + mb("Rss:")? };
     }
-    if kib == 0 {
+    if sum.rss == 0.0 {
         return Err(format!("process {root} is not there").into());
     }
-    Ok(kib as f64 * 1024.0 / 1e6)
+    Ok(sum)
+}
+
+/// How many processes outside the tree of `root` have GTK mapped: pages they share count less for each.
+pub fn sharing_gtk(root: u32) -> Outcome<usize> {
+    let own = tree(root)?;
+    let others = tree(1)?.into_iter().filter(|id| !own.contains(id));
+    let maps = |id: u32| fs::read_to_string(format!("/proc/{id}/maps")).unwrap_or_default();
+    Ok(others.filter(|id| maps(*id).contains("/libgtk-3")).count())
 }
 
 /// CPU seconds that a process and all below it have used.
@@ -87,11 +106,11 @@ mod tests {
     fn it_finds_itself_and_its_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let found = tree(std::process::id()).unwrap();
-        let (pss, cpu) = (pss_mb(std::process::id()).unwrap(), cpu_s(std::process::id()).unwrap());
+        let (memory, cpu) = (memory(std::process::id()).unwrap(), cpu_s(std::process::id()).unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(found.contains(&std::process::id()) && found.contains(&child.id()));
-        assert!(pss > 0.5 && cpu >= 0.0);
-        assert!(pss_mb(child.id()).is_err());
+        assert!(memory.pss > 0.5 && memory.rss >= memory.pss && cpu >= 0.0);
+        assert!(super::memory(child.id()).is_err());
     }
 }
