@@ -99,7 +99,7 @@ fn keyring<T: Send + 'static>(
     act: impl FnOnce(&keyring::Entry) -> keyring::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
     let user = format!("{}@{}", profile.name(), profile.home_id()?);
-    let work = move || keyring::Entry::new(SERVICE, &user).and_then(|entry| act(&entry));
+    let work = move || entry(&user).and_then(|entry| act(&entry));
     let done = std::thread::spawn(work).join().map_err(|_| Failure::from(Code::NoKeyring))?;
     done.map_err(|error| match error {
         keyring::Error::NoEntry => missing("keyring"),
@@ -113,6 +113,20 @@ fn keyring<T: Send + 'static>(
         ),
         other => Failure::new(Code::NoKeyring, format!("The keyring refused: {other}")),
     })
+}
+
+/// The library looks for a keyring once in a process; one that was started later is found here.
+fn entry(user: &str) -> keyring::Result<keyring::Entry> {
+    match keyring::Entry::new(SERVICE, user) {
+        #[cfg(target_os = "linux")]
+        Err(keyring::Error::NoDefaultStore) => {
+            use keyring_core::api::CredentialStoreApi;
+            let store = zbus_secret_service_keyring_store::Store::new()
+                .map_err(|_| keyring::Error::NoDefaultStore)?;
+            Ok(keyring::Entry { inner: store.build(SERVICE, user, None)? })
+        }
+        found => found,
+    }
 }
 
 /// Wiped from memory when dropped.
