@@ -65,21 +65,8 @@ impl Desktop {
     }
 
     /// Puts the window's corner there and in front of others, so that two can be seen.
-    pub async fn place(&self, x: u32, y: u32) {
-        let mut xdotool = Command::new("xdotool");
-        xdotool.envs(self.camera.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        xdotool.args([
-            "search",
-            "--all",
-            "--sync",
-            "--onlyvisible",
-            "--pid",
-            &self.process.to_string(),
-            "--name",
-            "Gatepass",
-        ]);
-        xdotool.args(["windowmove", &x.to_string(), &y.to_string(), "windowactivate"]);
-        eventually("the window moves", async || xdotool.status().ok()?.success().then_some(())).await;
+    pub fn place(&self, x: u32, y: u32) {
+        self.xdotool(&["windowmove", &x.to_string(), &y.to_string(), "windowactivate"]);
     }
 
     /// Ends the app as if the computer was switched off.
@@ -189,10 +176,33 @@ impl Desktop {
         self.window.execute(code, args).await.expect("run the script")
     }
 
-    /// The window's content as a PNG.
+    /// The window's content as a PNG, as it is on the screen. Not WebDriver's own picture: that waits for a change,
+    /// and a window at rest has none for a minute.
     pub async fn picture(&self, to: &Path) {
-        let png = self.window.screenshot().await.expect("take a picture");
-        fs::write(to, png).expect("write the picture");
+        let id = self.xdotool(&[]).trim().to_owned();
+        let mut import = Command::new("import");
+        import.envs(self.camera.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        import.args(["-window", &id, "png:-"]);
+        let mut before = Vec::new();
+        // The page's script is done before the screen shows what it did: until two in a row are the same.
+        let picture = eventually("the window is at rest", async || {
+            let output = import.output().ok().filter(|output| output.status.success())?;
+            let same = output.stdout == before;
+            before = output.stdout;
+            same.then(|| before.clone())
+        })
+        .await;
+        fs::write(to, picture).expect("write the picture");
+    }
+
+    /// xdotool on this window: finds it, and goes on with `more`. Answers what it says.
+    fn xdotool(&self, more: &[&str]) -> String {
+        let mut xdotool = Command::new("xdotool");
+        xdotool.envs(self.camera.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let process = self.process.to_string();
+        xdotool.args(["search", "--all", "--sync", "--onlyvisible", "--pid", &process, "--name", "Gatepass"]);
+        let output = xdotool.args(more).output().expect("run xdotool");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// What the app and its driver said so far.

@@ -55,7 +55,9 @@ impl Session {
 
         let mut bus = Command::new("dbus-daemon");
         let address = format!("unix:path={}", dir.join("run/bus").display());
-        bus.args(["--session", "--nofork", "--nopidfile", "--print-address=1", "--address", &address]);
+        let config = dir.join("bus.conf");
+        fs::write(&config, BUS.replace("ADDRESS", &address)).expect("write the bus's configuration");
+        bus.args(["--nofork", "--nopidfile", "--print-address=1", "--config-file"]).arg(&config);
         let mut env = environment(dir, &number);
         bus.envs(env.iter().cloned());
         let (bus, address) = Process::start_until_line("dbus", &bus, &logs);
@@ -100,6 +102,16 @@ impl Session {
         .await;
     }
 
+    /// Ends the keyring; nothing starts another one.
+    pub async fn stop_keyring(&mut self) {
+        self.keyring = None;
+        let bus = self.tray.bus().await;
+        eventually("no keyring answers", async || {
+            (!bus.name_has_owner("org.freedesktop.secrets".try_into().ok()?).await.ok()?).then_some(())
+        })
+        .await;
+    }
+
     /// What to set for a program so that it belongs to this session.
     pub fn env(&self) -> &[(String, String)] {
         &self.env
@@ -126,6 +138,21 @@ impl Session {
         assert!(status.is_ok_and(|s| s.success()), "import could not take the picture");
     }
 }
+
+/// A session bus that starts nothing by itself: who is on it was started here.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>ADDRESS</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"#;
 
 /// Only what a session needs, and nothing of the one this runs in.
 fn environment(dir: &Path, display: &str) -> Vec<(String, String)> {

@@ -3,7 +3,7 @@
 
 use gatepass_testkit::Postgres;
 use gatepass_tests::process::Process;
-use gatepass_tests::{Desktop, Session, World, eventually, until};
+use gatepass_tests::{Desktop, Session, World, bins, eventually, until};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -20,13 +20,13 @@ struct Office {
 impl Office {
     /// Tomas and mara at their windows, joined by the links they were sent.
     async fn open() -> Self {
-        let session = Session::start((2320, 800)).await;
+        let session = Session::start((2680, 800)).await;
         let world = World::in_session(&session);
         let tomas = Desktop::open(&session, &world.tomas).await;
         tomas.join(&world.tomas.invite(&world.server)).await;
         let mara = Desktop::open(&session, &world.mara).await;
-        tomas.place(20, 20).await;
-        mara.place(1170, 20).await;
+        tomas.place(20, 20);
+        mara.place(1170, 20);
         mara.join(&world.mara.invite(&world.server)).await;
         Self { tomas, mara, world, session }
     }
@@ -58,6 +58,11 @@ impl Office {
         }
         self.mara.fill("note", "Go ahead").await;
         self.mara.reads("Show the exact bytes").await;
+        self.mara.script("document.querySelector('details summary').click()", Vec::new()).await;
+        self.mara.reads(r#""verdict":"approve""#).await;
+        if let Some(length) = shorter {
+            self.mara.reads(&format!(r#""duration_s":{length}"#)).await;
+        }
         self.mara.click("sign").await;
         self.mara.gone("sign").await;
     }
@@ -284,4 +289,42 @@ async fn text_from_people_is_text() {
     mara.click("request-row-R-1").await;
     mara.reads("<b>bold</b>").await;
     mara.reads("⟨U+202E⟩").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_hands_its_link_to_the_first_and_nothing_joins_by_itself() {
+    let session = Session::start((1280, 800)).await;
+    let world = World::in_session(&session);
+    let tomas = Desktop::open(&session, &world.tomas).await;
+    let link = world.tomas.invite(&world.server);
+    let mut second = session.command(&bins::path("gatepass-desktop"));
+    second.env("GATEPASS_HOME", world.tomas.home()).args(["--profile", "tomas", &link]);
+    let mut second = Process::start("second", &second, &session.logs());
+    eventually("the second start ends", async || second.ended().then_some(())).await;
+    eventually("the link is in the field", async || {
+        tomas.value("invite-link", "value").await.filter(|value| *value == link)
+    })
+    .await;
+    // Used by nobody so far: it still works, once.
+    tomas.click("continue").await;
+    tomas.see("nav-access").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_keyring_it_says_so_and_keeps_no_key() {
+    let mut session = Session::start((1280, 800)).await;
+    session.stop_keyring().await;
+    let world = World::in_session(&session);
+    let tomas = Desktop::open(&session, &world.tomas).await;
+    tomas.fill("invite-link", &world.tomas.invite(&world.server)).await;
+    tomas.click("continue").await;
+    let said = tomas.see("error").await;
+    assert!(said.contains("keyring"), "{said}");
+    let keys = Command::new("find").arg(world.tomas.home()).args(["-name", "keys.json"]).output().unwrap();
+    assert!(keys.stdout.is_empty(), "no key in a file that nobody asked for");
+
+    // And a way on.
+    session.unlock_keyring().await;
+    tomas.script("document.querySelector('[data-testid=error] button').click()", Vec::new()).await;
+    tomas.join(&world.tomas.invite(&world.server)).await;
 }

@@ -15,7 +15,7 @@ async fn main() {
         eprintln!("usage: session DIR PICTURE");
         std::process::exit(2);
     };
-    let session = Session::start_in(&dir, (2320, 800)).await;
+    let session = Session::start_in(&dir, (2680, 800)).await;
     for (key, value) in session.env() {
         println!("{key}={}", quoted(value));
     }

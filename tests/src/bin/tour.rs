@@ -55,16 +55,16 @@ async fn main() {
     let dir = std::env::args_os().nth(1).map_or_else(|| bins::root().join("docs/pictures"), PathBuf::from);
     fs::create_dir_all(&dir).expect("the pictures' folder");
     let tour = Tour { dir, from: Instant::now() };
-    let session = Session::start((2320, 800)).await;
+    let session = Session::start((2680, 800)).await;
     let mut world = World::in_session(&session);
     yesterday(&world, &session).await;
 
     let tomas = Desktop::open(&session, &world.tomas).await;
     tour.picture(&tomas, "signin").await;
     tomas.join(&world.tomas.invite(&world.server)).await;
-    tomas.place(20, 20).await;
+    tomas.place(20, 20);
     let mara = Desktop::open(&session, &world.mara).await;
-    mara.place(1170, 20).await;
+    mara.place(1170, 20);
 
     ask(&tour, &session, &tomas).await;
     decide(&tour, &session, &tomas, &mara, &world).await;
@@ -154,7 +154,7 @@ async fn read(tour: &Tour, session: &Session, world: &mut World, tomas: Desktop,
     world.server.stop();
     tomas.close();
     let tomas = Desktop::open(session, &world.tomas).await;
-    tomas.place(20, 20).await;
+    tomas.place(20, 20);
     tomas.see("offline-banner").await;
     tomas.click("nav-audit").await;
     tomas.reads("Tomás Rivera").await;
