@@ -160,9 +160,11 @@ show_at() {
 start_session() {
     export GATEPASS_HOME=$RUN/home
     if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-        if ! gdbus_has org.freedesktop.secrets; then
+        if ! bus_has org.freedesktop.secrets; then
             say "no keyring answers in this session: keys go to files in $GATEPASS_HOME (GATEPASS_KEYSTORE=file)"
             export GATEPASS_KEYSTORE=file
+        else
+            say "keys go to the keyring of this session; ./dev run --fresh removes them"
         fi
         return
     fi
@@ -178,14 +180,27 @@ start_session() {
 }
 
 # Whether a name of the session bus is taken or can be.
-gdbus_has() {
-    dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.StartServiceByName \
-        "string:$1" uint32:0 >/dev/null 2>&1
+bus_has() {
+    local ask=(dbus-send --session --print-reply --dest=org.freedesktop.DBus /) bus=org.freedesktop.DBus
+    "${ask[@]}" $bus.NameHasOwner "string:$1" 2>/dev/null | grep -q 'boolean true' ||
+        "${ask[@]}" $bus.StartServiceByName "string:$1" uint32:0 >/dev/null 2>&1
+}
+
+# Removes the state, and the keys from the keyring where they lie in that of the person who tries it.
+start_over() {
+    [ ! -f "$RUN/lock" ] || flock -n "$RUN/lock" true || fail "./dev run is running; end it first."
+    if [ -f "$RUN/home/home-id" ] && [ -n "${DBUS_SESSION_BUS_ADDRESS:-}" ] && bus_has org.freedesktop.secrets; then
+        local person
+        for person in tomas noor mara; do
+            timeout 10 secret-tool clear service gatepass username "$person@$(cat "$RUN/home/home-id")" || true
+        done
+    fi
+    rm -rf "$RUN"
 }
 
 dev_run() {
     case ${1:-} in
-    --fresh) rm -rf "$RUN" ;;
+    --fresh) start_over ;;
     "") ;;
     *) fail "./dev run [--fresh]" ;;
     esac
