@@ -174,7 +174,7 @@ fn environment(dir: &Path, display: &str) -> Vec<(String, String)> {
         ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
         ("WEBKIT_DISABLE_DMABUF_RENDERER", "1".to_owned()),
         ("LANG", "C.UTF-8".to_owned()),
-        ("TZ", "UTC".to_owned()),
+        ("TZ", "Europe/Berlin".to_owned()),
         ("GATEPASS_KEYSTORE", "keyring".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))

@@ -30,8 +30,7 @@ impl Tour {
     fn screen(&self, session: &Session, name: &str) {
         let to = self.file(name);
         session.picture(&to);
-        let status = Command::new("mogrify").args(["-resize", "1740x", "-strip"]).arg(&to).status();
-        assert!(status.is_ok_and(|s| s.success()), "mogrify could not make the picture smaller");
+        mogrify(&["-resize", "1740x"], &to);
         println!("{:4} s  {name}", self.from.elapsed().as_secs());
     }
 
@@ -121,11 +120,14 @@ async fn decide(tour: &Tour, session: &Session, tomas: &Desktop, mara: &Desktop,
     mara.gone("sign").await;
     world.noor.json(&["approve", "R-4"]);
     session.notifications.shown(tomas.process, "Ready: write on Orders database").await;
+    // One that nobody has to approve, beside it; the command line is the same device.
+    world.tomas.json(&["request", "orders-db/read", "--for", "2h", "--reason", "Compare with yesterday"]);
+    session.notifications.shown(tomas.process, "Ready: read on Orders database").await;
 }
 
 async fn hold_and_give_back(tour: &Tour, session: &Session, tomas: &Desktop, mara: &Desktop) {
     tomas.click("nav-access").await;
-    tomas.see("countdown").await;
+    tomas.see("grant-card-R-5").await;
     tomas.see("copy-command").await;
     tour.picture(tomas, "access").await;
     tour.screen(session, "desktop");
@@ -163,8 +165,14 @@ async fn read(tour: &Tour, session: &Session, world: &mut World, tomas: Desktop,
 
 /// A repository keeps every picture for ever: none may be large.
 fn small(dir: &Path) {
-    for file in fs::read_dir(dir).expect("the pictures").filter_map(Result::ok) {
-        let size = file.metadata().expect("its size").len();
-        assert!(size < 300_000, "{} has {size} bytes", file.path().display());
+    for file in fs::read_dir(dir).expect("the pictures").filter_map(Result::ok).map(|file| file.path()) {
+        mogrify(&["+dither", "-colors", "256", "-strip", "-define", "png:compression-level=9"], &file);
+        let size = fs::metadata(&file).expect("its size").len();
+        assert!(size < 150_000, "{} has {size} bytes", file.display());
     }
+}
+
+fn mogrify(how: &[&str], file: &Path) {
+    let status = Command::new("mogrify").args(how).arg(file).status();
+    assert!(status.is_ok_and(|s| s.success()), "mogrify could not change {}", file.display());
 }
