@@ -23,9 +23,14 @@ pub enum Missing {
 }
 
 /// Set for GTK and the allocator before any thread runs, unless the person set it: the first keeps the tray from
-/// loading a software GL driver (26 MB), and WebKit from more of it in the window; the second keeps the allocator
-/// from holding a pool for each thread.
-const ENVIRONMENT: [(&str, &str); 2] = [("GDK_GL", "disable"), ("MALLOC_ARENA_MAX", "2")];
+/// loading a software GL driver (26 MB), and WebKit from more of it in the window; the others keep the allocator
+/// from holding a pool for each thread, and from keeping what a sync needed for a moment.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("GDK_GL", "disable"),
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_TRIM_THRESHOLD_", "65536"),
+];
 /// With GL off in GTK this would leave the window black, and there is nothing left for it to save.
 const NOT_WITH_IT: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
 
