@@ -7,7 +7,7 @@ use std::fs;
 /// Ticks of `utime` and `stime` in a second; fixed on Linux for what user space sees.
 const TICKS: f64 = 100.0;
 
-/// Memory of a process and all below it, in MB (1,000,000 bytes).
+/// Memory of a process and all below it, in MiB.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     /// Each shared page divided by those who share it.
@@ -20,11 +20,11 @@ pub fn memory(root: u32) -> Outcome<Memory> {
     let mut sum = Memory { pss: 0.0, rss: 0.0 };
     for id in tree(root)? {
         let Ok(text) = fs::read_to_string(format!("/proc/{id}/smaps_rollup")) else { continue };
-        let mb = |key: &str| {
+        let mib = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("0");
-            line.trim().trim_end_matches("kB").trim().parse::<f64>().map(|kib| kib * 1024.0 / 1e6)
+            line.trim().trim_end_matches("kB").trim().parse::<f64>().map(|kib| kib / 1024.0)
         };
-        sum = Memory { pss: sum.pss + mb("Pss:")?, rss: sum.rss + mb("Rss:")? };
+        sum = Memory { pss: sum.pss + mib("Pss:")?, rss: sum.rss + mib("Rss:")? };
     }
     if sum.rss == 0.0 {
         return Err(format!("process {root} is not there").into());

@@ -48,7 +48,7 @@ pub fn desktop(session: &Session) -> Command {
 pub fn bare(session: &Session, args: &[&str]) -> Process {
     let mut command = session.command(&bins::path("gatepass-bench-bare"));
     // What the desktop sets for itself too.
-    command.envs([("GDK_GL", "disable"), ("MALLOC_ARENA_MAX", "2")]).args(args);
+    command.envs([("GDK_GL", "disable"), ("MALLOC_ARENA_MAX", "1")]).args(args);
     Process::start("bare", &command, &session.logs())
 }
 

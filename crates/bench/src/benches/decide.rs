@@ -11,6 +11,7 @@ use gatepass_client::{Client, KeyStore, Profile};
 use gatepass_core::id::RequestId;
 use gatepass_core::wire::Verdict;
 use gatepass_tests::Session;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -54,7 +55,10 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
     for _ in 0..runs {
         let (mut ours, mut reference) = (Vec::new(), Vec::new());
         for number in 0..decisions {
-            ours.push(stage.decide().await?);
+            let decided = stage.decide().await;
+            ours.push(decided.map_err(|e| format!("decision {number}: {e}\n{}", desktop.log()))?);
+            // As a person would: the bus has room for so many connections, and each notification holds one.
+            session.command(Path::new("dunstctl")).arg("close-all").status()?;
             let (from, summary) = (Instant::now(), format!("bare {number}"));
             stage.asker.ping().await?;
             notify(&bare, &summary).await?;

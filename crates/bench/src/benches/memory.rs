@@ -38,12 +38,13 @@ pub async fn measure(quick: bool) -> Outcome<Measurement> {
         tokio::time::sleep(settle).await;
         measured.push(Run { measured: memory.pss, reference: proc::memory(other.id())?.pss });
     }
-    let mut note = format!("RSS {whole:.1} MB; the first start had {:.1} MB PSS", first.unwrap_or_default());
+    let mut note =
+        format!("RSS {whole:.1} MiB; the first start had {:.1} MiB PSS", first.unwrap_or_default());
     if sharing > 0 {
         note.push_str(&format!("; {sharing} other programs had GTK mapped, alone it is more"));
     }
     let name = "a bare GTK 3 program with the same tray icon";
-    Ok(Measurement::of("tray-memory", "MB", name, Bound::AtMost(70.0), &measured, note))
+    Ok(Measurement::of("tray-memory", "MiB", name, Bound::AtMost(70.0), &measured, note))
 }
 
 /// Has the profile's person hold an access, which their tray then shows.
