@@ -10,6 +10,7 @@ use crate::people::{People, Snapshot};
 use crate::store::{
     Change, Committed, Job, Lookup, Recorded, Row, Sealed, Settle, Settled, Store, StoreError,
 };
+use crate::tail::Tail;
 use crate::views;
 use gatepass_core::catalogue::Catalogue;
 use gatepass_core::command::{Body, Command, Report};
@@ -30,6 +31,7 @@ pub struct Inner {
     pub catalogue: Catalogue,
     pub catalogue_hash: Digest,
     pub store: Arc<dyn Store>,
+    pub tail: Tail,
     pub clock: Arc<dyn Clock>,
     pub people: People,
     pub auth: Auth,

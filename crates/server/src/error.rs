@@ -57,6 +57,12 @@ impl From<StoreError> for Problem {
             StoreError::Repeated(_) => Code::IdReused.into(),
             StoreError::AlreadyJoined => Code::InviteUsed.into(),
             StoreError::Conflict | StoreError::LeaseLost => Code::Unavailable.into(),
+            StoreError::Away(message) => {
+                tracing::error!(%message, "the database is away");
+                let mut problem = Self::from(Code::Unavailable);
+                problem.retry_after_s = Some(1);
+                problem
+            }
             StoreError::Failed(message) => {
                 tracing::error!(%message, "the store failed");
                 Code::Unavailable.into()

@@ -19,6 +19,7 @@ mod router;
 mod routes;
 mod serve;
 pub mod store;
+mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod views;

@@ -89,6 +89,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         catalogue_hash: config.catalogue.hash(),
         catalogue: config.catalogue,
         store,
+        tail: Default::default(),
         clock,
         people,
         auth: Auth::default(),

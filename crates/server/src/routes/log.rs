@@ -4,7 +4,7 @@ use super::{Json, Query};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::Problem;
-use crate::store::LogEntry;
+use crate::store::{self, LogEntry};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -15,6 +15,7 @@ use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::{Head, LogPage, ProblemDetails};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// The longest page.
 const MAX: usize = 5_000;
@@ -44,9 +45,25 @@ struct StoredPage {
 struct StoredEntry {
     seq: u64,
     leaf: Digest,
-    event: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    texts: Vec<SaltedText>,
+    event: Option<Shared<RawValue>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    texts: Shared<[SaltedText]>,
+}
+
+/// Serialized as what it points to; serde's own way would need its feature `rc`.
+struct Shared<T: ?Sized>(Arc<T>);
+
+impl<T: ?Sized + Serialize> Serialize for Shared<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<T: ?Sized> std::ops::Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// The log after a position: every leaf, and the events that you may see.
@@ -65,12 +82,13 @@ pub async fn events(
     }
     let people = app.people.now();
     let viewer = people.person(reader.person).ok_or(Code::Internal)?;
-    let slice = app.store.log(viewer, query.after.unwrap_or(0), limit).await?;
+    let whole = app.tail.read(&*app.store, query.after.unwrap_or(0), limit).await?;
+    let slice = store::slice(viewer, &whole);
     let (catalogue, directory) = (app.catalogue_hash.clone(), people.hash.clone());
     let (now, scope) = (app.clock.now(), scope(viewer));
     // A full page is megabytes: not on the threads that others wait for.
     let page = tokio::task::spawn_blocking(move || {
-        let entries = slice.entries.into_iter().map(stored).collect::<Result<_, _>>()?;
+        let entries = slice.entries.into_iter().map(stored).collect();
         serde_json::to_vec(&StoredPage { entries, head: slice.head, now, catalogue, directory, scope })
     });
     match page.await {
@@ -83,9 +101,9 @@ pub async fn events(
     }
 }
 
-fn stored(entry: LogEntry) -> serde_json::Result<StoredEntry> {
-    let event = entry.event.map(RawValue::from_string).transpose()?;
-    Ok(StoredEntry { seq: entry.seq, leaf: entry.leaf, event, texts: entry.texts })
+fn stored(entry: LogEntry) -> StoredEntry {
+    let LogEntry { seq, leaf, event, texts } = entry;
+    StoredEntry { seq, leaf, event: event.map(Shared), texts: Shared(texts) }
 }
 
 /// Changes when what this reader may see does.

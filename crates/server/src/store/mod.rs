@@ -1,16 +1,21 @@
 //! The port to what the server keeps. `commit` is the one write: everything in a [`Change`] happens, or nothing.
 
+mod sight;
 pub mod sqlite;
 
+pub use sight::{LogEntry, LogSlice, Seen, Slice, Stored, slice};
+
 use crate::Time;
+use crate::clock::Clock;
 use async_trait::async_trait;
 use gatepass_core::directory::Person;
 use gatepass_core::event::Event;
 use gatepass_core::id::{CommandId, DeviceId, GrantId, PersonId, RequestId};
 use gatepass_core::request::Request;
-use gatepass_core::text::{Digest, SaltedText, Texts};
+use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -218,6 +223,9 @@ pub enum StoreError {
     LeaseLost,
     #[error("the disk is full")]
     Full,
+    /// The database does not answer, or takes no more connections. Whether a write happened is not known.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -233,22 +241,6 @@ pub struct ListFilter {
     /// Numbers below this one.
     pub before: Option<u64>,
     pub limit: usize,
-}
-
-/// One position of the log, as far as a reader may see it.
-#[derive(Clone, Debug)]
-pub struct LogEntry {
-    pub seq: u64,
-    pub leaf: Digest,
-    /// Canonical JSON.
-    pub event: Option<String>,
-    pub texts: Vec<SaltedText>,
-}
-
-#[derive(Clone, Debug)]
-pub struct LogSlice {
-    pub entries: Vec<LogEntry>,
-    pub head: Head,
 }
 
 /// What a claim found.
@@ -287,15 +279,18 @@ pub struct Backlog {
     pub next: Option<Time>,
     /// Ends that failed three times or more.
     pub alarms: u64,
+    /// When the longest due end was due, held by a worker or not; later ends may be ahead of now.
+    pub oldest_end: Option<Time>,
 }
 
 /// Durable state.
 ///
 /// - Durability: when a write returns `Ok`, it survives a crash of the process and of the machine.
 /// - Concurrency: writes may come from many tasks and, for people and invites, from other processes; they take
-///   effect one after another. A read sees every write that returned before it began, whole.
-/// - Retry: after an error nothing of the write happened, except after [`StoreError::Failed`] from a lost
-///   connection; ids make repeating harmless.
+///   effect one after another. A read sees every write that returned before it began, whole; of a store that
+///   several nodes share, so does a read on another node.
+/// - Retry: after an error nothing of the write happened, except after [`StoreError::Away`], where it may have;
+///   ids make repeating harmless.
 #[async_trait]
 pub trait Store: Send + Sync {
     async fn commit(&self, change: Change) -> Result<Committed, StoreError>;
@@ -307,14 +302,19 @@ pub trait Store: Send + Sync {
     /// The end jobs that are due and not leased, unchanged. For when nothing can be written.
     async fn due_ends(&self, now: Time) -> Result<Vec<Job>, StoreError>;
 
-    /// Ends every lease. Only for a store with one node, before its first claim.
+    /// Moves the leases that are still held to `until`; answers the ids of those jobs. The others were lost.
+    async fn renew(&self, jobs: &[Job], until: Time) -> Result<Vec<i64>, StoreError>;
+
+    /// Called at the start of a node, before its first claim: the leases of a store with one node are over, since
+    /// whoever held them is gone. A shared store leaves the others' alone; they end by themselves.
     async fn reclaim(&self) -> Result<(), StoreError>;
 
     /// The command, the request it is about, and the one that extends.
     async fn load(&self, command: Option<CommandId>, request: Option<Lookup>) -> Result<Loaded, StoreError>;
     async fn detail(&self, request: &Request) -> Result<Detail, StoreError>;
     async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError>;
-    async fn log(&self, viewer: &Person, after: u64, limit: usize) -> Result<LogSlice, StoreError>;
+    /// The log after a position, whole, with what it takes to tell who may see it.
+    async fn entries(&self, after: u64, limit: usize) -> Result<Slice, StoreError>;
     async fn head(&self) -> Result<Head, StoreError>;
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
@@ -329,4 +329,8 @@ pub trait Store: Send + Sync {
     fn heads(&self) -> watch::Receiver<u64>;
     /// Counts writes by other processes.
     fn outside(&self) -> watch::Receiver<u64>;
+    /// The time that all nodes of a shared store go by; none where the machine's is the only one.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
+    }
 }

@@ -2,13 +2,15 @@
 
 use super::{fail, json, parse};
 use crate::log::{Placed, Sequencer};
-use crate::store::{LogEntry, LogSlice, StoreError};
-use gatepass_core::directory::Person;
+use crate::store::{Slice, StoreError, Stored};
 use gatepass_core::event::{Event, Fact};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use std::collections::{HashMap, HashSet};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), StoreError> {
     let person = match &event.fact {
@@ -60,87 +62,45 @@ pub fn head(db: &Connection) -> Result<Head, StoreError> {
     Ok(found.unwrap_or_else(|| Sequencer::default().head()))
 }
 
-/// Who may see a request, as `core::view::may_see` has it.
-struct Sight<'a> {
-    viewer: &'a Person,
-    id: String,
-    all: bool,
-    requests: HashMap<String, bool>,
-}
-
-impl Sight<'_> {
-    fn of_request(&mut self, db: &Connection, request: &str) -> Result<bool, StoreError> {
-        if let Some(known) = self.requests.get(request) {
-            return Ok(*known);
-        }
-        let row: Option<(String, String, String)> = db
-            .prepare_cached("SELECT asker, groups, deciders FROM request WHERE id = ?1")
-            .and_then(|mut q| {
-                q.query_row([request], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
-            })
-            .map_err(fail)?;
-        let sees = match row {
-            None => false,
-            Some((asker, groups, deciders)) => {
-                let groups: Vec<String> = parse(&groups).map_err(fail)?;
-                let deciders: Vec<String> = parse(&deciders).map_err(fail)?;
-                asker == self.id
-                    || groups.iter().any(|g| self.viewer.groups.contains(g))
-                    || deciders.contains(&self.id)
-            }
-        };
-        self.requests.insert(request.to_owned(), sees);
-        Ok(sees)
-    }
-}
-
-/// The reader gets each leaf, and the events they may see. One read transaction: the page fits its head.
-pub fn page(db: &Connection, viewer: &Person, after: u64, limit: usize) -> Result<LogSlice, StoreError> {
-    let mut sight = Sight {
-        viewer,
-        id: viewer.id.to_string(),
-        all: viewer.auditor || viewer.admin,
-        requests: HashMap::new(),
-    };
+/// One read transaction: the entries fit their head.
+pub fn entries(db: &Connection, after: u64, limit: usize) -> Result<Slice, StoreError> {
     let mut query = db
         .prepare_cached(
             "SELECT seq, leaf, request_id, person_id, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         )
         .map_err(fail)?;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut rows = query.query(params![after, limit as i64]).map_err(fail)?;
-    let mut entries: Vec<LogEntry> = Vec::new();
-    let mut nameless = HashSet::new();
-    while let Some(row) = rows.next().map_err(fail)? {
-        let seq = row.get::<_, i64>(0).map_err(fail)? as u64;
-        let leaf: [u8; 32] = row.get(1).map_err(fail)?;
-        let request = row.get_ref(2).and_then(|v| Ok(v.as_str_or_null()?)).map_err(fail)?;
-        let person = row.get_ref(3).and_then(|v| Ok(v.as_str_or_null()?)).map_err(fail)?;
-        let sees = sight.all
-            || match (request, person) {
-                (Some(request), _) => sight.of_request(db, request)?,
-                (None, Some(person)) => person == sight.id,
-                (None, None) => true,
-            };
-        // Everybody checks signatures, so everybody gets the keys; a device's name stays its person's.
-        let key = !sees
-            && person.is_some()
-            && enrolment(row.get_ref(4).and_then(|v| Ok(v.as_str()?)).map_err(fail)?);
-        if key {
-            nameless.insert(seq);
-        }
-        let event = if sees || key { Some(row.get(4).map_err(fail)?) } else { None };
-        entries.push(LogEntry { seq, leaf: Digest(hex::encode(leaf)), event, texts: Vec::new() });
-    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut entries = query
+        .query_map(params![after, limit], read)
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<Stored>>>)
+        .map_err(fail)?;
     if let (Some(first), Some(last)) = (entries.first().map(|e| e.seq), entries.last().map(|e| e.seq)) {
         let mut texts = super::text::between(db, first, last)?;
-        for entry in entries.iter_mut().filter(|e| e.event.is_some() && !nameless.contains(&e.seq)) {
-            entry.texts = texts.remove(&entry.seq).unwrap_or_default();
+        for entry in &mut entries {
+            entry.texts = texts.remove(&entry.seq).unwrap_or_default().into();
         }
     }
-    Ok(LogSlice { entries, head: head(db)? })
+    let mut seen = HashMap::new();
+    for request in entries.iter().filter_map(|e| e.request) {
+        if let Entry::Vacant(place) = seen.entry(request)
+            && let Some(who) = super::request::seen(db, request)?
+        {
+            place.insert(Arc::new(who));
+        }
+    }
+    Ok(Slice { entries, seen, head: head(db)? })
 }
 
-fn enrolment(body: &str) -> bool {
-    matches!(parse::<Event>(body), Ok(Event { fact: Fact::DeviceEnrolled { .. }, .. }))
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    let leaf: [u8; 32] = row.get(1)?;
+    let id = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?.map(str::to_owned));
+    Ok(Stored {
+        seq: row.get::<_, i64>(0)? as u64,
+        leaf: Digest(hex::encode(leaf)),
+        request: id(2)?.and_then(|i| i.parse().ok()),
+        person: id(3)?.and_then(|i| i.parse().ok()),
+        body: parse::<Box<RawValue>>(row.get_ref(4)?.as_str()?)?.into(),
+        texts: Arc::default(),
+    })
 }

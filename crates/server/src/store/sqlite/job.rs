@@ -153,6 +153,22 @@ pub fn due_ends(db: &Connection, now: Time) -> Result<Vec<Job>, StoreError> {
     Ok(found.map_err(fail)?.into_iter().flatten().collect())
 }
 
+/// `held`: id and fence of each.
+pub fn renew(db: &Connection, held: &[(i64, i64)], until: Time) -> Result<Vec<i64>, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "UPDATE job SET leased_until = ?3 WHERE id = ?1 AND fence = ?2 AND leased_until IS NOT NULL",
+        )
+        .map_err(fail)?;
+    let mut kept = Vec::new();
+    for (id, fence) in held {
+        if query.execute(params![id, fence, millis(until)]).map_err(fail)? > 0 {
+            kept.push(*id);
+        }
+    }
+    Ok(kept)
+}
+
 pub fn reclaim(db: &Connection) -> Result<(), StoreError> {
     db.execute("UPDATE job SET leased_until = NULL, fence = fence + 1 WHERE leased_until IS NOT NULL", [])
         .map(|_| ())
@@ -162,7 +178,8 @@ pub fn reclaim(db: &Connection) -> Result<(), StoreError> {
 pub fn backlog(db: &Connection) -> Result<Backlog, StoreError> {
     db.prepare_cached(
         "SELECT count(*), count(leased_until), min(due) FILTER (WHERE leased_until IS NULL),
-             count(*) FILTER (WHERE kind = 'end' AND attempts >= 3) FROM job",
+             count(*) FILTER (WHERE kind = 'end' AND attempts >= 3),
+             min(due) FILTER (WHERE kind = 'end') FROM job",
     )
     .and_then(|mut q| {
         q.query_row([], |row| {
@@ -171,6 +188,7 @@ pub fn backlog(db: &Connection) -> Result<Backlog, StoreError> {
                 leased: row.get::<_, i64>(1)? as u64,
                 next: row.get::<_, Option<i64>>(2)?.map(time),
                 alarms: row.get::<_, i64>(3)? as u64,
+                oldest_end: row.get::<_, Option<i64>>(4)?.map(time),
             })
         })
     })

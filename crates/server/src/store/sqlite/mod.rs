@@ -11,8 +11,8 @@ mod text;
 mod writer;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, LogSlice, Lookup,
-    Room, Row, Sealed, Store, StoreError,
+    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
+    Sealed, Slice, Store, StoreError,
 };
 use crate::Time;
 use async_trait::async_trait;
@@ -117,6 +117,10 @@ impl Store for SqliteStore {
         self.read(move |db| job::due_ends(db, now)).await
     }
 
+    async fn renew(&self, jobs: &[Job], until: Time) -> Result<Vec<i64>, StoreError> {
+        self.writer.renew(jobs.iter().map(|j| (j.id, j.fence)).collect(), until).await
+    }
+
     async fn reclaim(&self) -> Result<(), StoreError> {
         self.writer.reclaim().await
     }
@@ -141,9 +145,8 @@ impl Store for SqliteStore {
         self.read(move |db| request::list(db, &filter)).await
     }
 
-    async fn log(&self, viewer: &Person, after: u64, limit: usize) -> Result<LogSlice, StoreError> {
-        let viewer = viewer.clone();
-        self.read(move |db| event::page(db, &viewer, after, limit)).await
+    async fn entries(&self, after: u64, limit: usize) -> Result<Slice, StoreError> {
+        self.read(move |db| event::entries(db, after, limit)).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -225,6 +228,16 @@ fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
 fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text)
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))
+}
+
+fn id<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
 }
 
 fn millis(time: Time) -> i64 {

@@ -1,20 +1,10 @@
 //! `person`, `device`, `invite`: who may talk to the server.
 
-use super::{fail, json, millis, parse, time};
+use super::{fail, id, json, millis, parse, time};
 use crate::store::{Device, Invite, StoreError};
 use gatepass_core::directory::Person;
 use gatepass_core::text::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
-
-fn id<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let text: String = row.get(column)?;
-    text.parse().map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
-    })
-}
 
 pub fn people(db: &Connection) -> Result<Vec<Person>, StoreError> {
     let mut query = db

@@ -1,7 +1,7 @@
 //! `request`: the projections.
 
 use super::{fail, json, parse};
-use crate::store::{Detail, ListFilter, Loaded, Lookup, Row, RowChange, StoreError};
+use crate::store::{Detail, ListFilter, Loaded, Lookup, Row, RowChange, Seen, StoreError};
 use gatepass_core::id::{GrantId, Number, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
@@ -96,6 +96,21 @@ pub fn find(db: &Connection, lookup: Lookup) -> Result<Option<Row>, StoreError> 
             one("SELECT body, version FROM request WHERE id = ?1 OR grant_id = ?1", &id.to_string())
         }
     }
+}
+
+pub fn seen(db: &Connection, request: RequestId) -> Result<Option<Seen>, StoreError> {
+    db.prepare_cached("SELECT asker, groups, deciders FROM request WHERE id = ?1")
+        .and_then(|mut q| {
+            q.query_row([request.to_string()], |row| {
+                Ok(Seen {
+                    asker: super::id(row, 0)?,
+                    groups: parse(row.get_ref(1)?.as_str()?)?,
+                    deciders: parse(row.get_ref(2)?.as_str()?)?,
+                })
+            })
+            .optional()
+        })
+        .map_err(fail)
 }
 
 pub fn load(db: &Connection, lookup: Lookup) -> Result<Loaded, StoreError> {

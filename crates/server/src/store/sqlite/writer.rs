@@ -22,6 +22,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 enum Step {
     Commit(Box<Change>, Reply<Committed>),
     Claim { now: Time, until: Time, room: Room, reply: Reply<Claimed> },
+    Renew { held: Vec<(i64, i64)>, until: Time, reply: Reply<Vec<i64>> },
     Reclaim(Reply<()>),
 }
 
@@ -30,6 +31,7 @@ enum Step {
 enum Held {
     Commit(Result<Vec<Row>, StoreError>, Reply<Committed>),
     Claim(Result<Claimed, StoreError>, Reply<Claimed>),
+    Renew(Result<Vec<i64>, StoreError>, Reply<Vec<i64>>),
     Reclaim(Result<(), StoreError>, Reply<()>),
 }
 
@@ -38,6 +40,7 @@ impl Held {
         match self {
             Self::Commit(done, _) => done.as_ref().err(),
             Self::Claim(done, _) => done.as_ref().err(),
+            Self::Renew(done, _) => done.as_ref().err(),
             Self::Reclaim(done, _) => done.as_ref().err(),
         }
     }
@@ -50,6 +53,9 @@ impl Held {
                 let _ = reply.send(outcome.map_err(Clone::clone).and_then(committed));
             }
             Self::Claim(done, reply) => {
+                let _ = reply.send(outcome.map_err(Clone::clone).and(done));
+            }
+            Self::Renew(done, reply) => {
                 let _ = reply.send(outcome.map_err(Clone::clone).and(done));
             }
             Self::Reclaim(done, reply) => {
@@ -87,6 +93,10 @@ impl Writer {
 
     pub async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError> {
         self.send(|reply| Step::Claim { now, until, room, reply }).await
+    }
+
+    pub async fn renew(&self, held: Vec<(i64, i64)>, until: Time) -> Result<Vec<i64>, StoreError> {
+        self.send(|reply| Step::Renew { held, until, reply }).await
     }
 
     pub async fn reclaim(&self) -> Result<(), StoreError> {
@@ -230,6 +240,7 @@ fn refused(step: Step, error: &StoreError) -> Held {
     match step {
         Step::Commit(_, reply) => Held::Commit(Err(error.clone()), reply),
         Step::Claim { reply, .. } => Held::Claim(Err(error.clone()), reply),
+        Step::Renew { reply, .. } => Held::Renew(Err(error.clone()), reply),
         Step::Reclaim(reply) => Held::Reclaim(Err(error.clone()), reply),
     }
 }
@@ -239,6 +250,7 @@ fn run(db: &Connection, sequencer: &mut Sequencer, step: Step) -> Held {
     match step {
         Step::Commit(change, reply) => Held::Commit(commit(db, sequencer, *change), reply),
         Step::Claim { now, until, room, reply } => Held::Claim(job::claim(db, now, until, room), reply),
+        Step::Renew { held, until, reply } => Held::Renew(job::renew(db, &held, until), reply),
         Step::Reclaim(reply) => Held::Reclaim(job::reclaim(db), reply),
     }
 }

@@ -1,0 +1,93 @@
+//! Who sees what of the log: everybody each leaf, the entitled the event and its texts.
+
+use gatepass_core::directory::Person;
+use gatepass_core::event::{Event, Fact};
+use gatepass_core::id::{PersonId, RequestId};
+use gatepass_core::text::{Digest, SaltedText};
+use gatepass_core::wire::Head;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One position of the log, whole. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub seq: u64,
+    /// RFC 6962 leaf hash.
+    pub leaf: Digest,
+    pub request: Option<RequestId>,
+    /// Whom `person.recorded` and `device.enrolled` are about.
+    pub person: Option<PersonId>,
+    /// Canonical JSON.
+    pub body: Arc<RawValue>,
+    pub texts: Arc<[SaltedText]>,
+}
+
+/// Who may see a request, as `core::view::may_see` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub asker: PersonId,
+    /// Groups whose members may decide.
+    pub groups: Vec<String>,
+    pub deciders: Vec<PersonId>,
+}
+
+impl Seen {
+    fn by(&self, viewer: &Person) -> bool {
+        self.asker == viewer.id
+            || self.groups.iter().any(|g| viewer.groups.contains(g))
+            || self.deciders.contains(&viewer.id)
+    }
+}
+
+/// A run of the log, and who may see its requests: no less than at the time of its newest entry.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    pub entries: Vec<Stored>,
+    pub seen: HashMap<RequestId, Arc<Seen>>,
+    /// The head at the time, which may be past the last entry.
+    pub head: Head,
+}
+
+/// One position of the log, as far as a reader may see it.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    pub seq: u64,
+    pub leaf: Digest,
+    pub event: Option<Arc<RawValue>>,
+    pub texts: Arc<[SaltedText]>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSlice {
+    pub entries: Vec<LogEntry>,
+    pub head: Head,
+}
+
+/// What `viewer` sees of it.
+pub fn slice(viewer: &Person, whole: &Slice) -> LogSlice {
+    let entries = whole.entries.iter().map(|e| entry(viewer, e, &whole.seen)).collect();
+    LogSlice { entries, head: whole.head.clone() }
+}
+
+fn entry(viewer: &Person, stored: &Stored, seen: &HashMap<RequestId, Arc<Seen>>) -> LogEntry {
+    let sees = viewer.auditor
+        || viewer.admin
+        || match (stored.request, stored.person) {
+            (Some(request), _) => seen.get(&request).is_some_and(|s| s.by(viewer)),
+            (None, Some(person)) => person == viewer.id,
+            (None, None) => true,
+        };
+    // Everybody checks signatures, so everybody gets the keys; a device's name stays its person's.
+    let key = !sees && stored.person.is_some() && enrolment(&stored.body);
+    LogEntry {
+        seq: stored.seq,
+        leaf: stored.leaf.clone(),
+        event: (sees || key).then(|| stored.body.clone()),
+        texts: if sees { stored.texts.clone() } else { Arc::default() },
+    }
+}
+
+fn enrolment(body: &RawValue) -> bool {
+    matches!(serde_json::from_str(body.get()), Ok(Event { fact: Fact::DeviceEnrolled { .. }, .. }))
+}
