@@ -71,6 +71,10 @@ codes! {
     DiskFull = 507, "The server cannot write: its disk is full. Nothing was changed.";
     Unavailable = 503, "The server cannot answer now. Nothing was changed.";
     Internal = 500, "Something went wrong in the server. Nothing was changed.";
+    // Said by `/readyz` only.
+    Starting = 503, "The server is starting; ask again in a moment.";
+    Draining = 503, "The server is about to stop; ask again in a moment.";
+    DatabaseAway = 503, "The server cannot reach its database; it goes on by itself once it can.";
     // What only a client can know.
     Unreachable = 0, "The server could not be reached.";
     CertificateMismatch = 0, "The server’s certificate does not match its address.";

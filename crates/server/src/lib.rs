@@ -8,9 +8,11 @@ mod connect;
 mod error;
 mod flow;
 pub mod invite;
+mod gate;
 mod jobs;
 mod limits;
 pub mod log;
+mod listen;
 mod metrics;
 mod observe;
 mod people;
@@ -23,6 +25,7 @@ mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod views;
+pub mod tls;
 
 pub use config::{Config, ConfigError};
 pub use serve::{Options, Running, StartError, check, open_store, start};

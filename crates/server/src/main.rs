@@ -1,5 +1,7 @@
 //! `gatepass-server`.
 
+mod systemd;
+
 use clap::{Args, Parser, Subcommand};
 use gatepass_server::clock::{Clock as _, SystemClock};
 use gatepass_server::invite::{Invitation, invite};
@@ -8,6 +10,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use std::pin::pin;
 use tracing_subscriber::EnvFilter;
 
 /// The Gatepass server: just-in-time access approval.
@@ -84,7 +87,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Check(file) => {
             let config = Config::load(&file.config)?;
-            gatepass_server::check(&config)?;
+            gatepass_server::check(&config, SystemClock.now())?;
             let roles: usize = config.catalogue.resources.iter().map(|r| r.roles.len()).sum();
             let (targets, resources) = (config.targets.len(), config.catalogue.resources.len());
             println!("ok: {targets} targets, {resources} resources, {roles} roles");
@@ -116,12 +119,22 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
 async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = gatepass_server::start(config, Options { listen, ..Options::default() }).await?;
-    println!("listening on http://{}", running.addr);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut told = pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    raise_file_limit();
+    let options = Options { listen, ..Options::default() };
+    let running = tokio::select! {
+        running = gatepass_server::start(config, options) => running?,
+        // What it waits for may never come.
+        () = &mut told => return Ok(()),
+    };
+    println!("listening on {}", running.origin);
+    systemd::tell("READY=1");
+    told.await;
     tracing::info!("stopping");
     running.shutdown().await;
     Ok(())
@@ -136,3 +149,13 @@ fn log(format: LogFormat) {
         LogFormat::Json => to_stderr.json().init(),
     }
 }
+    systemd::tell("STOPPING=1");
+/// A connection is an open file. As many as this process may raise itself to: the default is about 1000.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+

@@ -1,16 +1,19 @@
 //! Starting and stopping.
 
+use crate::Time;
 use crate::app::{App, Inner};
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::connect::Targets;
+use crate::gate::Gate;
 use crate::invite::EFFECTIVE_URL;
 use crate::limits::RateLimits;
 use crate::people::People;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Change, Store, StoreError};
-use crate::{jobs, reconcile, router};
+use crate::tls::{self, TlsError};
+use crate::{jobs, listen, reconcile, router};
 use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::EventId;
@@ -42,6 +45,8 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("another server already runs on {0}")]
     InUse(String),
     #[error("cannot listen on {0}: {1}")]
@@ -51,39 +56,62 @@ pub enum StartError {
 /// A running server. Dropping it stops it without waiting; [`Running::shutdown`] lets it finish.
 pub struct Running {
     pub addr: SocketAddr,
+    /// How it is spoken to on `addr`, such as `https://127.0.0.1:7420`.
+    pub origin: String,
     /// What devices connect to.
     pub url: String,
     app: App,
+    /// How long it goes on, saying that it is about to stop.
+    drain: Duration,
+    gate: Arc<Gate>,
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Tasks,
     _lock: rusqlite::Connection,
 }
 
-/// How long connections may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Ended when dropped.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
 
 /// Opens the store of a configuration, making it if need be.
 pub fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(SqliteStore::open(&config.data, options)?))
 }
 
-/// Starts a server and answers once it serves.
+/// Starts a server and answers once it serves. Until then it listens already, and says that it starts.
 pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
     crate::metrics::start();
     let targets = Targets::new(&config, &options.connectors)?;
-    let store = open_store(&config, options.sqlite)?;
-    let lock = lock(&config.data)?;
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
+    let tls = config.tls.clone().map(|files| tls::Current::load(files, clock.now())).transpose()?;
+    let acceptor = tls.as_ref().map(tls::Current::acceptor).transpose()?;
     let listen = options.listen.unwrap_or_else(|| config.listen.clone());
     let refused = |e| StartError::Listen(listen.clone(), e);
     let listener = TcpListener::bind(&listen).await.map_err(refused)?;
     let addr = listener.local_addr().map_err(refused)?;
     let url = config.url_for(&reachable(addr).to_string());
-    tracing::info!(%addr, url, "listening");
+    let origin = config.origin(&addr.to_string());
+    tracing::info!(%addr, url, "starting");
+    let gate = Arc::new(Gate::default());
+    let (stop, stopping) = watch::channel(false);
+    let serving = listen::serve(listener, acceptor, gate.clone(), stopping.clone());
+    let mut tasks = Tasks(vec![tokio::spawn(serving)]);
+    if let Some(tls) = tls {
+        tasks.0.push(tokio::spawn(tls.follow(clock.clone(), stopping.clone())));
+    }
 
+    let store = open_store(&config, options.sqlite)?;
+    let lock = lock(&config.data)?;
     store.reclaim().await?;
     let people = People::load(&*store).await?;
-    let (stop, stopping) = watch::channel(false);
+    let drain = config.drain;
     let app = App(Arc::new(Inner {
         name: config.name,
         catalogue_hash: config.catalogue.hash(),
@@ -99,13 +127,14 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         stopping,
     }));
     publish(&app, &url).await?;
-    let tasks = vec![
+    tasks.0.extend([
         tokio::spawn(jobs::run(app.clone())),
         tokio::spawn(reconcile::run(app.clone())),
         tokio::spawn(follow(app.clone())),
-        tokio::spawn(serve(app.clone(), listener)),
-    ];
-    Ok(Running { addr, url, app, stop, tasks, _lock: lock })
+    ]);
+    gate.open(router::router(app.clone()));
+    tracing::info!(%addr, url, "listening");
+    Ok(Running { addr, origin, url, app, drain, gate, stop, tasks, _lock: lock })
 }
 
 /// “Every address” is no address to connect to; from this machine, loopback is.
@@ -119,11 +148,14 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 }
 
 impl Running {
-    /// Ends streams and connections, lets running jobs finish for a while, and answers when all is still.
+    /// Says that it stops for as long as is configured; then ends streams and connections, lets running jobs finish
+    /// for a while, and answers when all is still.
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
-        for task in self.tasks.drain(..) {
+        for task in &mut self.tasks.0 {
             // A task only fails by a panic, which is logged where it happens.
+        self.gate.drain();
+        tokio::time::sleep(self.drain).await;
             let _ = task.await;
         }
     }
@@ -136,27 +168,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
-        for task in &self.tasks {
-            task.abort();
-        }
-    }
-}
-
-async fn serve(app: App, listener: TcpListener) {
-    let router = router::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let told = app.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.stopped().await });
-    let patience = async {
-        app.stopped().await;
-        tokio::time::sleep(PATIENCE).await;
-    };
-    tokio::select! {
-        done = serving.into_future() => {
-            if let Err(error) = done {
-                tracing::error!(%error, "stopped serving");
-            }
-        }
-        () = patience => tracing::warn!("some connections did not end in time"),
     }
 }
 
@@ -201,8 +212,10 @@ fn lock(data: &Path) -> Result<rusqlite::Connection, StartError> {
 }
 
 /// Checks that a configuration can be served, without connecting to anything.
-pub fn check(config: &Config) -> Result<(), ConfigError> {
-    Targets::new(config, &BTreeMap::new()).map(|_| ())
+pub fn check(config: &Config, now: Time) -> Result<(), ConfigError> {
+    Targets::new(config, &BTreeMap::new())?;
+    let ended = config.tls.as_ref().map_or(Ok(()), |files| tls::check_end(files, now));
+    ended.map_err(|error| ConfigError { lines: vec![format!("{}: {error}", config.file.display())] })
 }
 
 #[cfg(test)]

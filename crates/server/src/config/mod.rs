@@ -4,14 +4,18 @@
 mod place;
 mod target;
 
+mod tls;
 pub use target::{FakeTarget, Kind, Password, Target};
 
 use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
+pub use tls::TlsFiles;
 use place::Places;
 use serde::Deserialize;
+use gatepass_core::duration;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
+use std::time::Duration;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -33,6 +37,8 @@ struct ServerSection {
     limits: Option<LimitsSection>,
 }
 
+    drain: Option<Spanned<String>>,
+    tls: Option<tls::TlsSection>,
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsSection {
@@ -56,6 +62,11 @@ pub struct Config {
     pub targets: Vec<Target>,
     pub catalogue: Catalogue,
 }
+    /// Told to stop, the server goes on for so long while `/readyz` says so.
+    pub drain: Duration,
+    /// What the server itself shows; without it, it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// When the server stops, devices are told to come back at random within this.
 
 /// How many requests one device, or one address before it signed in, may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +113,13 @@ impl Config {
 
     /// The base URL for devices when the server listens on `listen`.
     pub fn url_for(&self, listen: &str) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{listen}"))
+        self.public_url.clone().unwrap_or_else(|| self.origin(listen))
+    }
+
+    /// How the server is spoken to on `listen` itself.
+    pub fn origin(&self, listen: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{listen}")
     }
 }
 
@@ -149,6 +166,14 @@ impl File {
             }
         };
         if !faults.is_empty() {
+        let drain = server.drain.map_or(Duration::ZERO, |text| match duration::parse(text.get_ref()) {
+            Ok(seconds) => Duration::from_secs(seconds.into()),
+            Err(message) => {
+                faults.push(fault(&text, message));
+                Duration::ZERO
+            }
+        });
+        let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
             return Err(faults);
         }
         let data = server.data.map_or_else(|| "./data".to_owned(), Spanned::into_inner);
@@ -171,6 +196,8 @@ fn limits(section: Option<LimitsSection>, faults: &mut Vec<Fault>) -> Limits {
     for (given, place) in [(section.per_second, &mut limits.per_second), (section.burst, &mut limits.burst)] {
         if let Some(given) = given {
             if *given.get_ref() == 0 {
+            drain,
+            tls,
                 faults.push(fault(&given, "0 would refuse everybody, expected at least 1"));
             }
             *place = *given.get_ref();
