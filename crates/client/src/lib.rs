@@ -5,6 +5,7 @@ mod api;
 mod cache;
 mod client;
 mod clock;
+mod comeback;
 mod credential;
 mod decision;
 mod failure;

@@ -1,10 +1,10 @@
 //! The loop that keeps a profile in step: the stream's hints, a poll as the truth, a full pull after a sleep.
 
-use crate::api::Hints;
+use crate::api::{Ended, Hints};
 use crate::client::Client;
+use crate::comeback::Comeback;
 use crate::ui::Failure;
 use gatepass_core::{Code, Time};
-use rand::Rng as _;
 use std::time::{Duration, Instant};
 
 /// A hint may be lost; this finds what it was about.
@@ -13,64 +13,72 @@ const POLL: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(5);
 /// The wall clock running ahead of the monotonic one by more than this: the computer slept.
 const SLEPT: Duration = Duration::from_secs(15);
-/// A connection that held this long was a good one.
-const STABLE: Duration = Duration::from_secs(10);
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How often a profile that has not joined is looked at: another process may join it.
+const NOT_JOINED: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Keeps in step with the server until dropped. Reconnects by itself; [`Client::status`] says how it stands.
+    /// Between a server's goodbye and the time it named, it stands as it stood: nothing failed, and reads and
+    /// writes go to whoever answers at the address now.
     pub async fn run(&self) {
-        let mut backoff = Backoff::default();
+        let mut comeback = Comeback::default();
         let mut watch = Watch::new(self.0.clock.now());
         loop {
-            match self.keep_up(&mut watch).await {
-                Ok(lived) if lived >= STABLE => backoff.reset(),
-                Ok(_) => {}
-                Err(failure) if failure.code == Code::NotJoined => {
-                    self.pause(Duration::from_secs(2)).await;
-                    continue;
+            let wait = match self.keep_up(&mut watch).await {
+                Ok((ended, held)) => {
+                    tracing::debug!("the stream ended: {ended:?}");
+                    comeback.after(&ended, held)
                 }
+                Err(failure) if failure.code == Code::NotJoined => NOT_JOINED,
                 Err(failure) => {
                     tracing::debug!(code = %failure.code, "sync: {failure}");
                     self.contact(Some(&failure));
+                    comeback.failed()
                 }
-            }
-            self.pause(backoff.next()).await;
+            };
+            self.rest(wait).await;
         }
     }
 
-    /// Waits, unless something asks for a sync now.
-    async fn pause(&self, wait: Duration) {
-        let _ = tokio::time::timeout(wait, self.0.kick.notified()).await;
+    /// Waits, unless something asks for a sync now. The poll goes on.
+    async fn rest(&self, wait: Duration) {
+        let mut left = wait;
+        while !left.is_zero() {
+            let step = left.min(POLL);
+            if tokio::time::timeout(step, self.0.kick.notified()).await.is_ok() {
+                return;
+            }
+            left -= step;
+            if !left.is_zero() {
+                // How it went is in the status.
+                let _ = self.sync().await;
+            }
+        }
     }
 
-    /// One connection, from the first sync to the end of its stream: how long it held. A stream that ends is no
-    /// failure, servers end them; not getting another one is.
-    async fn keep_up(&self, watch: &mut Watch) -> Result<Duration, Failure> {
+    /// One connection, from the first sync to the end of its stream: how it ended, and how long it held. A stream
+    /// that ends is no failure, servers end them; not getting another one is.
+    async fn keep_up(&self, watch: &mut Watch) -> Result<(Ended, Duration), Failure> {
         let joined = self.joined()?;
         if watch.slept(self.0.clock.now()) {
             self.resync().await?;
         }
         // The stream first: what happens during the sync is hinted at.
         let mut hints = joined.api.hints().await?;
-        self.sync().await?;
         let from = Instant::now();
-        self.follow(&mut hints, watch).await?;
-        Ok(from.elapsed())
+        self.sync().await?;
+        let ended = self.follow(&mut hints, watch).await?;
+        Ok((ended, from.elapsed()))
     }
 
-    async fn follow(&self, hints: &mut Hints, watch: &mut Watch) -> Result<(), Failure> {
+    async fn follow(&self, hints: &mut Hints, watch: &mut Watch) -> Result<Ended, Failure> {
         let mut poll = tokio::time::interval_at(tokio::time::Instant::now() + POLL, POLL);
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 hint = hints.next() => match hint {
                     Ok(_) => self.sync().await?,
-                    Err(ended) => {
-                        tracing::debug!("the stream ended: {ended}");
-                        return Ok(());
-                    }
+                    Err(ended) => return Ok(ended),
                 },
                 () = self.0.kick.notified() => {
                     // Left, or the server moved: begin anew.
@@ -81,7 +89,7 @@ impl Client {
                 _ = tick.tick() => {
                     if watch.look(self.0.clock.now()) {
                         // The connection is likely dead without knowing it.
-                        return Ok(());
+                        return Ok(Ended::Over);
                     }
                 }
             }
@@ -115,27 +123,6 @@ impl Watch {
     }
 }
 
-/// Doubling waits with jitter, so that a thousand desktops don't come back in one second.
-#[derive(Default)]
-struct Backoff(u32);
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let wait = FIRST_WAIT.saturating_mul(1 << self.0.min(10)).min(LONGEST_WAIT);
-        self.0 += 1;
-        wait.mul_f64(rand::thread_rng().gen_range(0.5..=1.0))
-    }
-
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
-}
-
-pub(crate) async fn wait_a_little(attempt: u32) {
-    let mut backoff = Backoff(attempt);
-    tokio::time::sleep(backoff.next()).await;
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -151,15 +138,5 @@ mod tests {
         assert!(watch.slept(start + TimeDelta::seconds(3_601)));
         assert!(!watch.slept(start + TimeDelta::seconds(3_602)));
         assert!(!watch.slept(start), "a clock set back is no sleep");
-    }
-
-    #[test]
-    fn waits_grow_to_a_cap() {
-        let mut backoff = Backoff::default();
-        assert!(backoff.next() <= FIRST_WAIT);
-        for _ in 0..50 {
-            assert!(backoff.next() <= LONGEST_WAIT);
-        }
-        assert!(backoff.next() >= LONGEST_WAIT / 2);
     }
 }

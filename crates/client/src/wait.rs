@@ -1,7 +1,8 @@
 //! Waiting for a request to be decided and its access to be there, by the server's hints.
 
+use crate::api::Ended;
 use crate::client::Client;
-use crate::run::wait_a_little;
+use crate::comeback::Comeback;
 use crate::ui::Failure;
 use gatepass_core::Code;
 use gatepass_core::id::RequestId;
@@ -22,51 +23,53 @@ pub enum Waited {
     Still { request: Box<RequestView> },
 }
 
+/// What one stream came to.
+enum Round {
+    Waited(Waited),
+    Ended(Ended, Duration),
+}
+
 impl Client {
     /// Waits until `request` is decided and, if approved, usable. Without `patience` until it lapses at the
     /// latest. Fails with `unreachable` when the server was gone at the end.
     pub async fn wait_for(&self, request: RequestId, patience: Option<Duration>) -> Result<Waited, Failure> {
-        let joined = self.joined()?;
         let deadline = patience.map(|p| Instant::now() + p);
-        let mut attempt = 0;
+        let mut comeback = Comeback::default();
         loop {
-            let round = async {
-                // The stream first, so that nothing falls between looking and listening.
-                let mut hints = joined.api.hints().await?;
-                loop {
-                    if let Some(waited) = self.look(request).await? {
-                        return Ok(waited);
-                    }
-                    hints.next().await?;
-                }
+            let (wait, gone) = match within(deadline, self.round(request)).await {
+                Some(Ok(Round::Waited(waited))) => return Ok(waited),
+                Some(Ok(Round::Ended(ended, held))) => (comeback.after(&ended, held), None),
+                Some(Err(failure)) if passing(failure.code) => (comeback.failed(), Some(failure)),
+                Some(Err(failure)) => return Err(failure),
+                None => return self.still(request).await,
             };
-            let ended = match deadline {
-                Some(deadline) => timeout_at(deadline, round).await,
-                None => Ok(round.await),
-            };
-            let failure: Failure = match ended {
-                Ok(Ok(waited)) => return Ok(waited),
-                Ok(Err(failure)) => failure,
-                Err(_) => {
-                    let request = Box::new(self.server_request(&request.to_string()).await?);
-                    return Ok(Waited::Still { request });
-                }
-            };
-            let passing = matches!(failure.code, Code::Unreachable | Code::Unavailable | Code::RateLimited);
-            if !passing || deadline.is_some_and(|d| Instant::now() >= d) {
-                return Err(failure);
+            if within(deadline, tokio::time::sleep(wait)).await.is_none() {
+                return match gone {
+                    Some(failure) => Err(failure),
+                    None => self.still(request).await,
+                };
             }
-            let pause = wait_a_little(attempt);
-            match deadline {
-                Some(deadline) => {
-                    if timeout_at(deadline, pause).await.is_err() {
-                        return Err(failure);
-                    }
-                }
-                None => pause.await,
-            }
-            attempt += 1;
         }
+    }
+
+    /// Looks, and looks again at each hint, until there is no more to wait for or the stream ended.
+    async fn round(&self, request: RequestId) -> Result<Round, Failure> {
+        // The stream first, so that nothing falls between looking and listening.
+        let mut hints = self.joined()?.api.hints().await?;
+        let from = Instant::now();
+        loop {
+            if let Some(waited) = self.look(request).await? {
+                return Ok(Round::Waited(waited));
+            }
+            if let Err(ended) = hints.next().await {
+                return Ok(Round::Ended(ended, from.elapsed()));
+            }
+        }
+    }
+
+    async fn still(&self, request: RequestId) -> Result<Waited, Failure> {
+        let request = Box::new(self.server_request(&request.to_string()).await?);
+        Ok(Waited::Still { request })
     }
 
     async fn look(&self, id: RequestId) -> Result<Option<Waited>, Failure> {
@@ -91,4 +94,17 @@ impl Client {
             }
         }
     }
+}
+
+/// What `doing` came to, or nothing when it is not done by `deadline`.
+async fn within<T>(deadline: Option<Instant>, doing: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, doing).await.ok(),
+        None => Some(doing.await),
+    }
+}
+
+/// Whether it may be otherwise the next time.
+fn passing(code: Code) -> bool {
+    matches!(code, Code::Unreachable | Code::Unavailable | Code::RateLimited)
 }

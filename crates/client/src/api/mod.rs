@@ -6,7 +6,7 @@ mod stream;
 
 pub use routes::{GrantScope, RequestScope};
 pub(crate) use routes::{RawEntry, RawPage};
-pub(crate) use stream::Hints;
+pub(crate) use stream::{Ended, Hints};
 
 use crate::clock::Clock;
 use crate::ui::Failure;
@@ -151,6 +151,20 @@ impl Api {
         if let Some(token) = held.as_ref().filter(|t| self.now() + MARGIN < t.ends) {
             return Ok(token.clone());
         }
+        let mut again = true;
+        let session = loop {
+            match self.open_session().await {
+                // The challenge was used already, by a try whose answer got lost; or its key was just changed.
+                Err(f) if again && f.code == Code::Unauthenticated => again = false,
+                other => break other?,
+            }
+        };
+        let token = Token { secret: Arc::new(session.token.into()), ends: session.expires_at };
+        *held = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn open_session(&self) -> Result<Session, Failure> {
         let challenge = self.challenge().await?;
         let body = OpenSession {
             device: self.device,
@@ -161,9 +175,7 @@ impl Api {
         let sent = self.clock.now();
         let session: Session = self.post_open("v1/sessions", &signed).await?;
         self.measure(sent, session.now);
-        let token = Token { secret: Arc::new(session.token.into()), ends: session.expires_at };
-        *held = Some(token.clone());
-        Ok(token)
+        Ok(session)
     }
 
     /// Also the first look at the server's clock.
