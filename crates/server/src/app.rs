@@ -21,6 +21,7 @@ use gatepass_core::wire::{Accepted, SignedCommand, Submit};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// How often a change is decided again because someone else's came first. Each time someone else succeeded.
@@ -35,6 +36,8 @@ pub struct Inner {
     pub clock: Arc<dyn Clock>,
     pub people: People,
     pub auth: Auth,
+    /// Over how long devices come back when the server stops.
+    pub spread: Duration,
     pub limits: RateLimits,
     pub targets: Targets,
     /// Rung after every change of the jobs.

@@ -58,6 +58,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change the key that tokens are stamped with. Running servers take it up by themselves, and nobody has to
+    /// sign in again: what the key before stamped stays good until it ends.
+    RotateTokenKey(File),
 }
 
 #[derive(Args)]
@@ -96,6 +99,13 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Serve { file, listen, log_format } => {
             log(log_format);
             serve(Config::load(&file.config)?, listen).await
+        }
+        Command::RotateTokenKey(file) => {
+            let config = Config::load(&file.config)?;
+            let store = gatepass_server::open_store(&config, Default::default()).await?;
+            gatepass_server::auth::rotate(&*store, SystemClock.now()).await?;
+            println!("changed; tokens stamped before stay good until they end");
+            Ok(())
         }
         Command::Invite { file, person, name, groups, auditor, admin, json } => {
             let config = Config::load(&file.config)?;

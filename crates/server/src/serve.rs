@@ -111,6 +111,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let lock = lock(&config.data)?;
     store.reclaim().await?;
     let people = People::load(&*store).await?;
+    let auth = Auth::load(&*store).await?;
     let drain = config.drain;
     let app = App(Arc::new(Inner {
         name: config.name,
@@ -120,7 +121,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tail: Default::default(),
         clock,
         people,
-        auth: Auth::default(),
+        auth,
+        spread: config.spread,
         limits: RateLimits::new(config.limits),
         targets,
         work: Notify::new(),
@@ -130,6 +132,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     tasks.0.extend([
         tokio::spawn(jobs::run(app.clone())),
         tokio::spawn(reconcile::run(app.clone())),
+        tokio::spawn(Auth::follow(app.clone())),
         tokio::spawn(follow(app.clone())),
     ]);
     gate.open(router::router(app.clone()));

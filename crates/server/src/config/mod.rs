@@ -35,6 +35,7 @@ struct ServerSection {
     data: Option<Spanned<String>>,
     database: Option<Spanned<String>>,
     limits: Option<LimitsSection>,
+    spread: Option<Spanned<String>>,
 }
 
     drain: Option<Spanned<String>>,
@@ -59,6 +60,8 @@ pub struct Config {
     pub public_url: Option<String>,
     pub data: PathBuf,
     pub limits: Limits,
+    /// When the server stops, devices are told to come back at random within this.
+    pub spread: Duration,
     pub targets: Vec<Target>,
     pub catalogue: Catalogue,
 }
@@ -89,6 +92,9 @@ pub struct ConfigError {
 }
 
 const LISTEN: &str = "127.0.0.1:7420";
+const SPREAD: Duration = Duration::from_secs(60);
+/// Devices wait no longer than this, whatever they are told.
+const LONGEST_SPREAD: Duration = Duration::from_secs(300);
 
 impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
@@ -155,6 +161,7 @@ impl File {
             faults.push(fault(database, message));
         }
         let limits = limits(server.limits, &mut faults);
+        let spread = spread(server.spread, &mut faults);
         let targets = target::check(self.target, folder, &mut faults);
         let known: Vec<(String, String)> =
             targets.iter().map(|t| (t.id.clone(), t.kind_name.to_owned())).collect();
@@ -184,6 +191,7 @@ impl File {
             public_url: server.public_url.map(|u| u.get_ref().trim_end_matches('/').to_owned()),
             data: folder.join(data),
             limits,
+            spread,
             targets: targets.into_iter().filter_map(target::Checked::usable).collect(),
             catalogue,
         })
@@ -204,6 +212,22 @@ fn limits(section: Option<LimitsSection>, faults: &mut Vec<Fault>) -> Limits {
         }
     }
     limits
+}
+
+fn spread(given: Option<Spanned<String>>, faults: &mut Vec<Fault>) -> Duration {
+    let Some(given) = given else { return SPREAD };
+    let read = duration::parse(given.get_ref()).map(|s| Duration::from_secs(s.into()));
+    match read {
+        Ok(spread) if spread <= LONGEST_SPREAD => spread,
+        Ok(_) => {
+            faults.push(fault(&given, format!("“{}” is too long, expected at most 5m", given.get_ref())));
+            SPREAD
+        }
+        Err(message) => {
+            faults.push(fault(&given, message));
+            SPREAD
+        }
+    }
 }
 
 /// `HOST:PORT`, the host a name or an address.

@@ -18,7 +18,7 @@ use gatepass_core::wire::{Challenge, ProblemDetails, Session, SignedCommand};
 pub async fn challenge(State(app): State<App>, Peer(peer): Peer) -> Result<Json<Challenge>, Problem> {
     app.limits.peer(peer)?;
     let now = app.clock.now();
-    Ok(Json(Challenge { challenge: app.auth.challenge(now)?, now }))
+    Ok(Json(Challenge { challenge: app.auth.challenge(now), now }))
 }
 
 /// Get a read token for a signed challenge.
@@ -41,11 +41,13 @@ pub async fn open(
         )));
     }
     let now = app.clock.now();
-    if !app.auth.take_challenge(&body.challenge, now) {
-        return Err(Problem::new(Code::Unauthenticated, "The challenge is over or was used; get a new one."));
-    }
+    let over = || Problem::new(Code::Unauthenticated, "The challenge is over or was used; get a new one.");
+    let challenge = app.auth.challenged(&*app.store, &body.challenge, now).await?.ok_or_else(over)?;
     let people = app.people_with(body.device).await?;
     let device = signer(&people, body.device, KIND, &command)?;
+    if !app.auth.use_up(challenge, now)? {
+        return Err(over());
+    }
     let (token, expires_at) = app.auth.open(device, now);
     Ok(Json(Session { token, expires_at, now }))
 }

@@ -28,6 +28,7 @@ pub fn redacted(check: impl FnOnce()) {
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[sha256]");
     settings.add_filter(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){3}\b", "[fingerprint]");
     settings.add_filter(r"[A-Za-z0-9+/]{86}==", "[signature]");
+    settings.add_filter(r"\bA[A-Za-z0-9_-]{75}\b", "[token]");
     settings.add_filter(r"[A-Za-z0-9+/]{43}=", "[key]");
     settings.add_filter(r#""sealed": "[^"]+""#, r#""sealed": "[sealed]""#);
     settings.add_filter(r"[A-Za-z0-9+/]{22}==", "[salt]");
