@@ -18,6 +18,11 @@ impl Tree {
         self.size
     }
 
+    /// The roots of the perfect subtrees, largest first; their sizes are the powers of two that make up [`Self::size`].
+    pub fn peaks(&self) -> &[Hash] {
+        &self.peaks
+    }
+
     pub fn append(&mut self, leaf: Hash) {
         let mut node = leaf;
         // Each trailing one bit of the size is a perfect subtree of the same height as `node`.

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod clock;
 pub mod config;
 mod connect;
@@ -24,6 +25,7 @@ pub mod store;
 mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verify;
 mod views;
 pub mod tls;
 

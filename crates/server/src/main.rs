@@ -3,7 +3,9 @@
 mod systemd;
 
 use clap::{Args, Parser, Subcommand};
+use gatepass_server::backup;
 use gatepass_server::clock::{Clock as _, SystemClock};
+use gatepass_server::config::Kept;
 use gatepass_server::invite::{Invitation, invite};
 use gatepass_server::{Config, Options};
 use std::error::Error;
@@ -35,6 +37,22 @@ enum Command {
         /// How to log, on stderr.
         #[arg(long, value_enum, default_value = "text", env = "GATEPASS_LOG_FORMAT")]
         log_format: LogFormat,
+    },
+    /// Copy the data of a server, also while it runs, into one file that was checked.
+    Backup {
+        #[command(flatten)]
+        file: File,
+        /// What to write. Replaced if it is there, once the new one is whole.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Put a backup in the place of the data of a server that does not run.
+    Restore {
+        #[command(flatten)]
+        file: File,
+        /// What `backup` wrote.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
     },
     /// Record a person and print a link with which one device of theirs joins. It ends after 24 hours.
     Invite {
@@ -107,6 +125,14 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("changed; tokens stamped before stay good until they end");
             Ok(())
         }
+        Command::Backup { file, to } => {
+            println!("{}", backup::backup(&directory(&file)?, &to)?);
+            Ok(())
+        }
+        Command::Restore { file, from } => {
+            println!("{}", backup::restore(&directory(&file)?, &from, SystemClock.now())?);
+            Ok(())
+        }
         Command::Invite { file, person, name, groups, auditor, admin, json } => {
             let config = Config::load(&file.config)?;
             let groups = groups.into_iter().map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect();
@@ -123,6 +149,14 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             }
             Ok(())
         }
+    }
+}
+
+/// Where the data is that `backup` and `restore` know how to copy.
+fn directory(file: &File) -> Result<PathBuf, Box<dyn Error>> {
+    match Kept::load(&file.config)? {
+        Kept::Directory(data) => Ok(data),
+        Kept::Database => Err(backup::ELSEWHERE.into()),
     }
 }
 

@@ -207,7 +207,7 @@ async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
 }
 
 /// One server per data directory. SQLite's own lock ends with the process, however it ends.
-fn lock(data: &Path) -> Result<rusqlite::Connection, StartError> {
+pub(crate) fn lock(data: &Path) -> Result<rusqlite::Connection, StartError> {
     let in_use = |_| StartError::InUse(data.display().to_string());
     let db = rusqlite::Connection::open(data.join("serving.lock")).map_err(in_use)?;
     db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;").map_err(in_use)?;

@@ -1,10 +1,12 @@
 //! The configuration: one TOML file with the server, the targets and the catalogue. Every fault says where it is
 //! and what was expected.
 
+mod kept;
 mod place;
 mod target;
 
 mod tls;
+pub use kept::Kept;
 pub use target::{FakeTarget, Kind, Password, Target};
 
 use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
@@ -92,16 +94,20 @@ pub struct ConfigError {
 }
 
 const LISTEN: &str = "127.0.0.1:7420";
+const DATA: &str = "./data";
 const SPREAD: Duration = Duration::from_secs(60);
 /// Devices wait no longer than this, whatever they are told.
 const LONGEST_SPREAD: Duration = Duration::from_secs(300);
 
+fn text(file: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(file).map_err(|e| ConfigError {
+        lines: vec![format!("{}: cannot be read: {e}, expected a configuration file", file.display())],
+    })
+}
+
 impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|e| ConfigError {
-            lines: vec![format!("{}: cannot be read: {e}, expected a configuration file", file.display())],
-        })?;
-        Self::parse(&text, file)
+        Self::parse(&text(file)?, file)
     }
 
     /// Reads `text` as if it stood in `file`: paths in it are relative to the file's folder.
@@ -183,7 +189,7 @@ impl File {
         let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
             return Err(faults);
         }
-        let data = server.data.map_or_else(|| "./data".to_owned(), Spanned::into_inner);
+        let data = server.data.map_or_else(|| DATA.to_owned(), Spanned::into_inner);
         Ok(Config {
             file: file.to_owned(),
             name: server.name.into_inner(),

@@ -1,6 +1,7 @@
 //! The server over HTTP, one module per file of `src/routes`, and what runs beside the routes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backup;
 mod catalogue;
 mod config;
 mod enroll;
