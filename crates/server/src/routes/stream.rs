@@ -1,8 +1,10 @@
 //! Hints that the log grew. The log itself is pulled by cursor, so a hint may be late, skipped or lost: a reader
 //! that does not read costs no more than one that does, and gets the newest hint when it reads again.
 
+use crate::Time;
 use crate::app::App;
 use crate::auth::Reader;
+use crate::clock::Clock;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
@@ -11,6 +13,7 @@ use futures_util::stream::{self, Stream};
 use gatepass_core::wire::ProblemDetails;
 use rand::Rng as _;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -30,39 +33,46 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 ))]
 pub async fn stream(State(app): State<App>, reader: Reader) -> impl IntoResponse {
     let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache"), UNBUFFERED];
-    (head, Body::from_stream(words(Listener::new(app, reader))))
+    let listener = Listener {
+        clock: app.clock.clone(),
+        until: reader.until,
+        spread: app.spread,
+        heads: app.store.heads(),
+        stopping: app.stopping.clone(),
+        next: Instant::now(),
+    };
+    (head, Body::from_stream(words(listener, Open::new())))
 }
 
-/// There are ten thousand of these: it stays small, with one timer.
+/// There are ten thousand of these: it stays small, and waits with two timers at most.
 struct Listener {
-    app: App,
-    reader: Reader,
+    clock: Arc<dyn Clock>,
+    /// The end of its token.
+    until: Time,
+    spread: Duration,
     heads: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     /// When the next hint may be said.
     next: Instant,
-    _open: Open,
 }
 
-fn words(listener: Listener) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    stream::unfold(Some(listener), async |listener| {
-        let (word, listener) = listener?.next().await?;
-        Some((Ok(word), listener))
+fn words(
+    mut listener: Listener,
+    open: Open,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    listener.heads.mark_changed();
+    stream::unfold(Some((listener, open)), async |speaking| {
+        let (mut listener, open) = speaking?;
+        let (word, last) = listener.next().await?;
+        Some((Ok(word), (!last).then_some((listener, open))))
     })
 }
 
 impl Listener {
-    fn new(app: App, reader: Reader) -> Self {
-        let mut heads = app.store.heads();
-        heads.mark_changed();
-        let stopping = app.stopping.clone();
-        Self { app, reader, heads, stopping, next: Instant::now(), _open: Open::new() }
-    }
-
-    /// The next thing to say, and who says what comes after it; nobody after the last.
-    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+    /// The next thing to say, and whether it is the last; nothing when there was no last word.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
         // Looked at again with each keep-alive: a clock that was set ends a token late by no more than that.
-        let left = (self.reader.until - self.app.clock.now()).to_std().unwrap_or_default();
+        let left = (self.until - self.clock.now()).to_std().unwrap_or_default();
         if left.is_zero() {
             return None;
         }
@@ -74,10 +84,10 @@ impl Listener {
             () = sleep(left.min(KEEP_ALIVE)) => What::Nothing,
         };
         match what {
-            What::Bye => Some((self.bye().into(), None)),
-            What::Hint => Some((self.hint().into(), Some(self))),
-            What::Nothing if self.app.clock.now() >= self.reader.until => None,
-            What::Nothing => Some((Bytes::from_static(b":\n\n"), Some(self))),
+            What::Bye => Some((self.bye().into(), true)),
+            What::Hint => Some((self.hint().into(), false)),
+            What::Nothing if self.clock.now() >= self.until => None,
+            What::Nothing => Some((Bytes::from_static(b":\n\n"), false)),
         }
     }
 
@@ -91,7 +101,7 @@ impl Listener {
     /// With a hint before it that was still to be said: for a while there will be no other.
     fn bye(&mut self) -> String {
         let hint = if self.heads.has_changed().unwrap_or(false) { self.hint() } else { String::new() };
-        let spread = u64::try_from(self.app.spread.as_millis()).unwrap_or(u64::MAX);
+        let spread = u64::try_from(self.spread.as_millis()).unwrap_or(u64::MAX);
         let retry = rand::thread_rng().gen_range(0..=spread);
         format!("{hint}event: bye\nretry: {retry}\ndata: {{}}\n\n")
     }
@@ -125,5 +135,64 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         metrics::gauge!("gatepass_streams").decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::clock::SystemClock;
+    use chrono::TimeDelta;
+    use futures_util::StreamExt as _;
+
+    fn listener(heads: &watch::Sender<u64>, stopping: &watch::Sender<bool>) -> Listener {
+        Listener {
+            clock: Arc::new(SystemClock),
+            until: SystemClock.now() + TimeDelta::minutes(15),
+            spread: Duration::ZERO,
+            heads: heads.subscribe(),
+            stopping: stopping.subscribe(),
+            next: Instant::now(),
+        }
+    }
+
+    fn hint(size: u64) -> String {
+        format!("event: head\ndata: {{\"size\":{size}}}\n\n")
+    }
+
+    #[tokio::test]
+    async fn what_was_not_asked_for_is_not_kept() {
+        let (heads, stopping) = (watch::Sender::new(7), watch::Sender::new(false));
+        let mut words = std::pin::pin!(words(listener(&heads, &stopping), Open::new()));
+        assert_eq!(words.next().await.unwrap().unwrap(), hint(7));
+        for size in 8..10_000 {
+            heads.send_replace(size);
+        }
+        assert_eq!(words.next().await.unwrap().unwrap(), hint(9_999));
+        heads.send_replace(10_000);
+        stopping.send_replace(true);
+        let bye = words.next().await.unwrap().unwrap();
+        assert_eq!(bye, hint(10_000) + "event: bye\nretry: 0\ndata: {}\n\n");
+        assert!(words.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn hints_are_some_time_apart() {
+        let (heads, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
+        let mut words = std::pin::pin!(words(listener(&heads, &stopping), Open::new()));
+        let began = Instant::now();
+        for size in 0..5 {
+            heads.send_replace(size);
+            assert_eq!(words.next().await.unwrap().unwrap(), hint(size));
+        }
+        assert!(began.elapsed() >= APART * 4);
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_take_little_memory() {
+        let (heads, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
+        let size = size_of_val(&words(listener(&heads, &stopping), Open::new()));
+        assert!(size <= 1_024, "{size} bytes");
     }
 }

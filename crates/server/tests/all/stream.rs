@@ -141,7 +141,7 @@ async fn raw(who: &Someone) -> TcpStream {
 }
 
 #[tokio::test]
-async fn who_does_not_read_gets_the_newest_hint_and_few_before_it() {
+async fn who_did_not_read_gets_the_newest_hint_and_few_before_it() {
     const CHANGES: u64 = 2_000;
     let limits = "limits = { per_second = 100000, burst = 100000 }".to_owned();
     let server = TestServer::with(Setup { server: limits, ..Setup::default() }).await;
@@ -168,6 +168,5 @@ async fn who_does_not_read_gets_the_newest_hint_and_few_before_it() {
     tokio::time::timeout(PATIENCE, read).await.expect("the newest hint");
     let hints = said.matches("event: head").count() as u128;
     assert!(hints <= grew_for.as_millis() / 20 + 2, "{hints} hints in {grew_for:?}");
-    assert!(hints < u128::from(CHANGES) / 2, "{hints} hints of {CHANGES} changes");
     server.finish().await;
 }
