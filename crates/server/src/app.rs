@@ -2,6 +2,7 @@
 
 use crate::auth::{self, Auth};
 use crate::clock::Clock;
+use crate::config::Network;
 use crate::connect::Targets;
 use crate::error::Problem;
 use crate::flow::{self, Moment, State};
@@ -39,6 +40,7 @@ pub struct Inner {
     /// Over how long devices come back when the server stops.
     pub spread: Duration,
     pub limits: RateLimits,
+    pub trusted_proxies: Vec<Network>,
     pub targets: Targets,
     /// Rung after every change of the jobs.
     pub work: Notify,

@@ -59,7 +59,8 @@ fn connector(kind: &Kind) -> Result<Arc<dyn Connector>, TargetError> {
     })
 }
 
-fn read(password: Option<&Password>) -> Result<SecretString, TargetError> {
+/// The password as it stands there now; empty when none is configured.
+pub fn read(password: Option<&Password>) -> Result<SecretString, TargetError> {
     let text = match password {
         None => String::new(),
         Some(Password::File(path)) => std::fs::read_to_string(path)

@@ -85,8 +85,11 @@ async fn due(app: &App, next: Option<Time>) {
 }
 
 fn room(held: &HashMap<Id, Job>) -> Room {
-    let mut room =
-        Room { otherwise: PER_TARGET, by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET)]) };
+    let mut room = Room {
+        otherwise: PER_TARGET,
+        by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET)]),
+        at_most: PER_TARGET,
+    };
     for job in held.values() {
         room.take(&job.target);
     }

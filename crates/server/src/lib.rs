@@ -16,6 +16,7 @@ pub mod log;
 mod listen;
 mod metrics;
 mod observe;
+mod peer;
 mod people;
 mod reconcile;
 mod router;

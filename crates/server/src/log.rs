@@ -27,9 +27,15 @@ impl Sequencer {
 
     pub fn place(&mut self, event: &Event) -> Result<Placed, serde_json::Error> {
         let content = canonical(event)?;
-        let leaf = Hash::leaf(&content);
+        let (seq, leaf) = self.place_content(&content);
+        Ok(Placed { seq, leaf, content })
+    }
+
+    /// Places an event by its canonical JSON; answers its position and leaf.
+    pub fn place_content(&mut self, content: &[u8]) -> (u64, Hash) {
+        let leaf = Hash::leaf(content);
         self.tree.append(leaf);
-        Ok(Placed { seq: self.tree.size(), leaf, content })
+        (self.tree.size(), leaf)
     }
 
     pub fn head(&self) -> Head {

@@ -10,9 +10,9 @@ use gatepass_server::invite::{Invitation, invite};
 use gatepass_server::{Config, Options};
 use std::error::Error;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-use std::pin::pin;
 use tracing_subscriber::EnvFilter;
 
 /// The Gatepass server: just-in-time access approval.
@@ -118,13 +118,6 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             log(log_format);
             serve(Config::load(&file.config)?, listen).await
         }
-        Command::RotateTokenKey(file) => {
-            let config = Config::load(&file.config)?;
-            let store = gatepass_server::open_store(&config, Default::default()).await?;
-            gatepass_server::auth::rotate(&*store, SystemClock.now()).await?;
-            println!("changed; tokens stamped before stay good until they end");
-            Ok(())
-        }
         Command::Backup { file, to } => {
             println!("{}", backup::backup(&directory(&file)?, &to)?);
             Ok(())
@@ -133,13 +126,20 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("{}", backup::restore(&directory(&file)?, &from, SystemClock.now())?);
             Ok(())
         }
+        Command::RotateTokenKey(file) => {
+            let config = Config::load(&file.config)?;
+            let store = gatepass_server::open_store(&config, Default::default()).await?;
+            gatepass_server::auth::rotate(&*store, SystemClock.now()).await?;
+            println!("changed; tokens stamped before stay good until they end");
+            Ok(())
+        }
         Command::Invite { file, person, name, groups, auditor, admin, json } => {
             let config = Config::load(&file.config)?;
             let groups = groups.into_iter().map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect();
             let person = person.trim().to_owned();
             let invitation =
                 Invitation { handle: person, name: name.trim().to_owned(), groups, auditor, admin };
-            let store = gatepass_server::open_store(&config, Default::default())?;
+            let store = gatepass_server::open_store(&config, Default::default()).await?;
             let invited = invite(&*store, &config, invitation, SystemClock.now()).await?;
             if json {
                 println!("{}", serde_json::to_string(&invited)?);
@@ -180,8 +180,18 @@ async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Err
     systemd::tell("READY=1");
     told.await;
     tracing::info!("stopping");
+    systemd::tell("STOPPING=1");
     running.shutdown().await;
     Ok(())
+}
+
+/// A connection is an open file. As many as this process may raise itself to: the default is about 1000.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn log(format: LogFormat) {
@@ -193,13 +203,3 @@ fn log(format: LogFormat) {
         LogFormat::Json => to_stderr.json().init(),
     }
 }
-    systemd::tell("STOPPING=1");
-/// A connection is an open file. As many as this process may raise itself to: the default is about 1000.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-

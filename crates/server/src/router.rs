@@ -4,8 +4,7 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
 use crate::routes::{catalogue, enroll, grants, health, log, me, requests, sessions, stream};
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::{StatusCode, request::Parts};
+use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -80,17 +79,5 @@ impl utoipa::Modify for Token {
             .build();
         let components = description.components.get_or_insert_with(Default::default);
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    }
-}
-
-/// The address a request came from.
-pub struct Peer(pub IpAddr);
-
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let known = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Ok(Self(known.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }
 }

@@ -5,11 +5,12 @@ use crate::app::{App, Inner};
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
-use crate::connect::Targets;
+use crate::connect::{self, Targets};
 use crate::gate::Gate;
 use crate::invite::EFFECTIVE_URL;
 use crate::limits::RateLimits;
 use crate::people::People;
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Change, Store, StoreError};
 use crate::tls::{self, TlsError};
@@ -66,7 +67,7 @@ pub struct Running {
     gate: Arc<Gate>,
     stop: watch::Sender<bool>,
     tasks: Tasks,
-    _lock: rusqlite::Connection,
+    _lock: Option<rusqlite::Connection>,
 }
 
 /// Ended when dropped.
@@ -80,15 +81,43 @@ impl Drop for Tasks {
     }
 }
 
-/// Opens the store of a configuration, making it if need be.
-pub fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(&config.data, options)?))
+/// Opens the store of a configuration: SQLite in its data directory, made if need be, or the shared PostgreSQL.
+pub async fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let Some(database) = &config.database else {
+        return Ok(Arc::new(SqliteStore::open(&config.data, options)?));
+    };
+    let password = connect::read(database.password.as_ref()).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let options = postgres::Options {
+        url: database.url.clone(),
+        password,
+        direct: database.direct.clone(),
+        pooler: database.pooler,
+        connections: database.connections,
+    };
+    Ok(Arc::new(PostgresStore::open(&options).await?))
 }
+
+/// As [`open_store`], for a node that starts while its database is away: it waits.
+async fn open_when_there(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
+    loop {
+        match open_store(config, options).await {
+            Err(StoreError::Away(why)) => {
+                tracing::warn!(why, "the database is away; trying again");
+                tokio::time::sleep(AWAY).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Between tries to reach a database that is away.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// Starts a server and answers once it serves. Until then it listens already, and says that it starts.
 pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
-    crate::metrics::start();
+    crate::metrics::start(&config.data);
     let targets = Targets::new(&config, &options.connectors)?;
+    let given = options.clock.is_some();
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
     let tls = config.tls.clone().map(|files| tls::Current::load(files, clock.now())).transpose()?;
     let acceptor = tls.as_ref().map(tls::Current::acceptor).transpose()?;
@@ -107,8 +136,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tasks.0.push(tokio::spawn(tls.follow(clock.clone(), stopping.clone())));
     }
 
-    let store = open_store(&config, options.sqlite)?;
-    let lock = lock(&config.data)?;
+    let store = open_when_there(&config, options.sqlite).await?;
+    let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
+    let clock = if given { clock } else { store.clock().unwrap_or(clock) };
     store.reclaim().await?;
     let people = People::load(&*store).await?;
     let auth = Auth::load(&*store).await?;
@@ -124,6 +154,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         auth,
         spread: config.spread,
         limits: RateLimits::new(config.limits),
+        trusted_proxies: config.trusted_proxies,
         targets,
         work: Notify::new(),
         stopping,
@@ -154,11 +185,11 @@ impl Running {
     /// Says that it stops for as long as is configured; then ends streams and connections, lets running jobs finish
     /// for a while, and answers when all is still.
     pub async fn shutdown(mut self) {
+        self.gate.drain();
+        tokio::time::sleep(self.drain).await;
         let _ = self.stop.send(true);
         for task in &mut self.tasks.0 {
             // A task only fails by a panic, which is logged where it happens.
-        self.gate.drain();
-        tokio::time::sleep(self.drain).await;
             let _ = task.await;
         }
     }

@@ -46,7 +46,7 @@ pub async fn fill(place: &mut Place, events: usize) -> Outcome<()> {
     let cast = Cast { asker, approver, rule };
     place.stop();
     let config = gatepass_server::Config::load(&place.config())?;
-    let store = gatepass_server::open_store(&config, Default::default())?;
+    let store = gatepass_server::open_store(&config, Default::default()).await?;
     let lives = events.div_ceil(LIFE);
     let begin = crate::clock::now() - TimeDelta::minutes(lives as i64);
     futures_util::stream::iter((0..lives).map(|n| cast.live(n, begin + TimeDelta::minutes(n as i64))))

@@ -18,7 +18,7 @@ use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
 use link::Link;
-use place::Place;
+pub use place::Place;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A parsed `postgres://admin@host:port/database` with what is needed to connect.
-pub(super) struct Place {
+pub struct Place {
     pub config: Config,
     pub tls: MakeRustlsConnect,
     pub admin: String,
@@ -28,7 +28,7 @@ pub(super) struct Place {
 impl Place {
     /// No I/O but reading `sslrootcert`. Messages never repeat the URL.
     pub fn parse(url: &str, password: &SecretString) -> Result<Self, TargetError> {
-        let wrong = |what: &str| TargetError::Configuration(format!("the target's url {what}"));
+        let wrong = |what: &str| TargetError::Configuration(format!("the URL {what}"));
         let (url, ssl) = Ssl::take_from(url)?;
         let mut config: Config = url.parse().map_err(|e: tokio_postgres::Error| {
             let why = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
@@ -68,7 +68,7 @@ impl Place {
             Mode::Verified => tls::verified(ssl.roots.as_deref()),
             Mode::Off | Mode::IfOffered => tls::unverified(),
         }
-        .map_err(|e| TargetError::Configuration(format!("TLS to the target can't be set up: {e}")))?;
+        .map_err(|e| TargetError::Configuration(format!("TLS can't be set up: {e}")))?;
         Ok(Self { config, tls, admin, database, hosts, options })
     }
 
@@ -137,7 +137,7 @@ impl Ssl {
                         "require" | "verify-full" => Mode::Verified,
                         _ => {
                             return Err(TargetError::Configuration(
-                                "the target's sslmode is one of disable, prefer, require, verify-full".into(),
+                                "sslmode is one of disable, prefer, require, verify-full".into(),
                             ));
                         }
                     }

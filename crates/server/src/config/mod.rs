@@ -1,23 +1,27 @@
 //! The configuration: one TOML file with the server, the targets and the catalogue. Every fault says where it is
 //! and what was expected.
 
+mod database;
 mod kept;
+mod network;
 mod place;
 mod target;
-
 mod tls;
+
+pub use database::Database;
 pub use kept::Kept;
+pub use network::Network;
 pub use target::{FakeTarget, Kind, Password, Target};
+pub use tls::TlsFiles;
 
 use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
-pub use tls::TlsFiles;
+use gatepass_core::duration;
 use place::Places;
 use serde::Deserialize;
-use gatepass_core::duration;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::Spanned;
 
-use std::time::Duration;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -36,12 +40,14 @@ struct ServerSection {
     public_url: Option<Spanned<String>>,
     data: Option<Spanned<String>>,
     database: Option<Spanned<String>>,
+    postgres: Option<database::PostgresSection>,
     limits: Option<LimitsSection>,
+    trusted_proxies: Option<Vec<Spanned<String>>>,
+    drain: Option<Spanned<String>>,
+    tls: Option<tls::TlsSection>,
     spread: Option<Spanned<String>>,
 }
 
-    drain: Option<Spanned<String>>,
-    tls: Option<tls::TlsSection>,
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsSection {
@@ -61,17 +67,20 @@ pub struct Config {
     /// What devices connect to; without a slash at the end.
     pub public_url: Option<String>,
     pub data: PathBuf,
+    /// Shared with other nodes; without it, SQLite in `data`.
+    pub database: Option<Database>,
     pub limits: Limits,
-    /// When the server stops, devices are told to come back at random within this.
-    pub spread: Duration,
-    pub targets: Vec<Target>,
-    pub catalogue: Catalogue,
-}
+    /// Proxies whose word on where a request comes from is taken.
+    pub trusted_proxies: Vec<Network>,
     /// Told to stop, the server goes on for so long while `/readyz` says so.
     pub drain: Duration,
     /// What the server itself shows; without it, it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
     /// When the server stops, devices are told to come back at random within this.
+    pub spread: Duration,
+    pub targets: Vec<Target>,
+    pub catalogue: Catalogue,
+}
 
 /// How many requests one device, or one address before it signed in, may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,13 +170,18 @@ impl File {
             let message = format!("“{}” is not a URL, expected https://HOST", url.get_ref());
             faults.push(fault(url, message));
         }
-        if let Some(database) = &server.database {
-            let message = "a shared PostgreSQL database is not available in this version, expected no “database”: \
-                           the server keeps SQLite in “data”";
-            faults.push(fault(database, message));
-        }
+        let database = database::check(server.database, server.postgres, folder, &mut faults);
         let limits = limits(server.limits, &mut faults);
+        let trusted_proxies = network::check(server.trusted_proxies, &mut faults);
         let spread = spread(server.spread, &mut faults);
+        let drain = server.drain.map_or(Duration::ZERO, |text| match duration::parse(text.get_ref()) {
+            Ok(seconds) => Duration::from_secs(seconds.into()),
+            Err(message) => {
+                faults.push(fault(&text, message));
+                Duration::ZERO
+            }
+        });
+        let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
         let targets = target::check(self.target, folder, &mut faults);
         let known: Vec<(String, String)> =
             targets.iter().map(|t| (t.id.clone(), t.kind_name.to_owned())).collect();
@@ -179,14 +193,6 @@ impl File {
             }
         };
         if !faults.is_empty() {
-        let drain = server.drain.map_or(Duration::ZERO, |text| match duration::parse(text.get_ref()) {
-            Ok(seconds) => Duration::from_secs(seconds.into()),
-            Err(message) => {
-                faults.push(fault(&text, message));
-                Duration::ZERO
-            }
-        });
-        let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
             return Err(faults);
         }
         let data = server.data.map_or_else(|| DATA.to_owned(), Spanned::into_inner);
@@ -196,7 +202,11 @@ impl File {
             listen: server.listen.map_or_else(|| LISTEN.to_owned(), Spanned::into_inner),
             public_url: server.public_url.map(|u| u.get_ref().trim_end_matches('/').to_owned()),
             data: folder.join(data),
+            database,
             limits,
+            trusted_proxies,
+            drain,
+            tls,
             spread,
             targets: targets.into_iter().filter_map(target::Checked::usable).collect(),
             catalogue,
@@ -210,8 +220,6 @@ fn limits(section: Option<LimitsSection>, faults: &mut Vec<Fault>) -> Limits {
     for (given, place) in [(section.per_second, &mut limits.per_second), (section.burst, &mut limits.burst)] {
         if let Some(given) = given {
             if *given.get_ref() == 0 {
-            drain,
-            tls,
                 faults.push(fault(&given, "0 would refuse everybody, expected at least 1"));
             }
             *place = *given.get_ref();

@@ -4,7 +4,7 @@ use super::Json;
 use crate::app::{App, fingerprint};
 use crate::auth::{check_skew, read};
 use crate::error::Problem;
-use crate::router::Peer;
+use crate::peer::Peer;
 use crate::store::{Change, Device, Recorded, StoreError};
 use axum::extract::State;
 use base64::Engine as _;

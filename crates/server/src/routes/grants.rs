@@ -5,7 +5,7 @@ use super::{Json, ListQuery, Query, grant_lookup};
 use crate::app::{Address, App};
 use crate::auth::Reader;
 use crate::error::Problem;
-use crate::router::Peer;
+use crate::peer::Peer;
 use crate::store::ListFilter;
 use crate::views;
 use axum::extract::{Path, State};

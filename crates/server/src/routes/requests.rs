@@ -4,7 +4,7 @@ use super::{Json, ListQuery, Query, request_lookup};
 use crate::app::{Address, App};
 use crate::auth::Reader;
 use crate::error::Problem;
-use crate::router::Peer;
+use crate::peer::Peer;
 use crate::store::{Detail, ListFilter, Lookup};
 use crate::views;
 use axum::extract::{Path, State};

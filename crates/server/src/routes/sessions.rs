@@ -4,7 +4,7 @@ use super::Json;
 use crate::app::App;
 use crate::auth::{read, signer};
 use crate::error::Problem;
-use crate::router::Peer;
+use crate::peer::Peer;
 use axum::extract::State;
 use gatepass_core::command::OpenSession;
 use gatepass_core::error::Code;

@@ -1,5 +1,6 @@
 //! The port to what the server keeps. `commit` is the one write: everything in a [`Change`] happens, or nothing.
 
+pub mod postgres;
 mod sight;
 pub mod sqlite;
 
@@ -9,8 +10,8 @@ use crate::Time;
 use crate::clock::Clock;
 use async_trait::async_trait;
 use gatepass_core::directory::Person;
-use gatepass_core::event::Event;
-use gatepass_core::id::{CommandId, DeviceId, GrantId, PersonId, RequestId};
+use gatepass_core::event::{Event, Fact};
+use gatepass_core::id::{CommandId, DeviceId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
@@ -199,6 +200,19 @@ pub struct Change {
     pub settings: Vec<(&'static str, String)>,
 }
 
+impl Change {
+    /// Gives the request that it makes its number.
+    pub(crate) fn give(&mut self, given: Number) {
+        for happened in &mut self.events {
+            let Fact::RequestCreated { number, .. } = &mut happened.fact else { continue };
+            *number = given;
+            for row in self.rows.iter_mut().filter(|r| Some(r.request.id) == happened.request) {
+                row.request.number = given;
+            }
+        }
+    }
+}
+
 /// What was committed.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -256,6 +270,8 @@ pub struct Claimed {
 pub struct Room {
     pub otherwise: usize,
     pub by_target: BTreeMap<String, usize>,
+    /// How many may run on one target over all nodes.
+    pub at_most: usize,
 }
 
 impl Room {

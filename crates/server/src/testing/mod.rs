@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! For tests: a server in the process, people with device keys, a target in memory and a clock of the test's own.
 
+pub mod database;
 mod someone;
 
 pub use someone::{Someone, salted};

@@ -297,16 +297,10 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
     Ok(rows)
 }
 
-/// Gives new requests their short number, dense: in the transaction, like the position in the log.
+/// Gives a new request its short number, dense: in the transaction, like the position in the log.
 fn number(db: &Connection, change: &mut Change) -> Result<(), StoreError> {
-    for happened in &mut change.events {
-        let Fact::RequestCreated { number, .. } = &mut happened.fact else { continue };
-        *number = request::next_number(db)?;
-        for row in &mut change.rows {
-            if Some(row.request.id) == happened.request {
-                row.request.number = *number;
-            }
-        }
+    if change.events.iter().any(|e| matches!(e.fact, Fact::RequestCreated { .. })) {
+        change.give(request::next_number(db)?);
     }
     Ok(())
 }

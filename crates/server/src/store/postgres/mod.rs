@@ -1,0 +1,415 @@
+//! The shared store: one PostgreSQL, any number of nodes. What a change does is made as a list of statements and sent
+//! in one go; its events go to an outbox in the same transaction, and one sequencer at a time gives them their place.
+
+mod clock;
+mod command;
+mod event;
+mod follow;
+mod job;
+mod link;
+mod person;
+mod request;
+mod schema;
+mod sealed;
+mod sequencer;
+mod step;
+mod text;
+
+use super::{
+    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
+    Sealed, Slice, Store, StoreError,
+};
+use crate::Time;
+use crate::clock::Clock;
+use async_trait::async_trait;
+use clock::DatabaseClock;
+use gatepass_connectors::postgres::Place;
+use gatepass_core::directory::Person;
+use gatepass_core::event::Fact;
+use gatepass_core::id::{CommandId, GrantId};
+use gatepass_core::request::Request;
+use gatepass_core::text::Digest;
+use gatepass_core::wire::Head;
+use link::Link;
+use secrecy::SecretString;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use step::{Miss, Step};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+/// How long a write waits for its place in the log. It is durable before, and gets its place whoever lives.
+const PLACED: Duration = Duration::from_secs(5);
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `postgres://USER@HOST:PORT/DATABASE`, without the password; several hosts for a failover.
+    pub url: String,
+    pub password: SecretString,
+    /// The database itself, when `url` leads to a pooler.
+    pub direct: Option<String>,
+    /// `url` leads to a pooler in transaction mode.
+    pub pooler: bool,
+    /// At most so many connections, beside the one that listens.
+    pub connections: usize,
+}
+
+impl Options {
+    fn place(&self, url: &str) -> Result<Place, StoreError> {
+        Place::parse(url, &self.password).map_err(|e| StoreError::Failed(e.to_string()))
+    }
+
+    /// The way to the database itself, if one is known.
+    fn itself(&self) -> Result<Option<Place>, StoreError> {
+        match (&self.direct, self.pooler) {
+            (Some(url), _) => self.place(url).map(Some),
+            (None, false) => self.place(&self.url).map(Some),
+            (None, true) => Ok(None),
+        }
+    }
+}
+
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What the store's own tasks share with it.
+struct Shared {
+    link: Link,
+    /// Counts what asks for events to be placed.
+    wanted: watch::Sender<u64>,
+    /// The last count that was served, and the head then.
+    placed: watch::Sender<(u64, Head)>,
+    heads: watch::Sender<u64>,
+    outside: watch::Sender<u64>,
+    highest: Mutex<Head>,
+    looked: Mutex<Instant>,
+    /// Rung to look at once.
+    bell: Notify,
+    listening: AtomicBool,
+    clock: Arc<DatabaseClock>,
+    node: Uuid,
+    name: String,
+}
+
+impl Shared {
+    fn want(&self) -> u64 {
+        let mut count = 0;
+        self.wanted.send_modify(|n| {
+            *n += 1;
+            count = *n;
+        });
+        count
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PostgresStore {
+    /// Connects, brings the schema up to date if it has to be and this role may, and begins to keep up.
+    pub async fn open(options: &Options) -> Result<Self, StoreError> {
+        let link = Link::new(&options.place(&options.url)?, options.pooler, options.connections)?;
+        let itself = options.itself()?;
+        if schema::level(&link).await? < schema::NEWEST {
+            match &itself {
+                Some(place) => schema::migrate(place).await.map_err(|error| match error {
+                    StoreError::Failed(why) => StoreError::Failed(format!(
+                        "the database’s schema is older than this version needs, and could not be brought up to \
+                         date ({why}): run “gatepass-server migrate” with a role that owns it"
+                    )),
+                    other => other,
+                })?,
+                None => {
+                    return Err(StoreError::Failed(
+                        "the database’s schema is older than this version needs, and a pooler is in front: set \
+                         “direct”, or run “gatepass-server migrate”"
+                            .to_owned(),
+                    ));
+                }
+            }
+        }
+        let head = event::read_head(&link.read(event::head()).await?)?;
+        let shared = Arc::new(Shared {
+            link,
+            wanted: watch::Sender::new(1),
+            placed: watch::Sender::new((0, head.clone())),
+            heads: watch::Sender::new(head.size),
+            outside: watch::Sender::new(0),
+            highest: Mutex::new(head),
+            looked: Mutex::new(Instant::now()),
+            bell: Notify::new(),
+            listening: AtomicBool::new(false),
+            clock: Arc::new(DatabaseClock::new()),
+            node: Uuid::now_v7(),
+            name: machine(),
+        });
+        follow::measure(&shared).await?;
+        let mut tasks = vec![
+            tokio::spawn(follow::sequence(shared.clone())).abort_handle(),
+            tokio::spawn(follow::look(shared.clone())).abort_handle(),
+        ];
+        metrics::gauge!("gatepass_listen_up").set(0.0);
+        if let Some(place) = itself {
+            tasks.push(tokio::spawn(follow::listen(shared.clone(), place)).abort_handle());
+        }
+        Ok(Self { shared, tasks })
+    }
+
+    /// Brings the schema up to date, as the role that owns it.
+    pub async fn migrate(options: &Options) -> Result<(), StoreError> {
+        let place = options.itself()?.ok_or_else(|| {
+            StoreError::Failed("a pooler is in front: set “direct” to the database itself".to_owned())
+        })?;
+        schema::migrate(&place).await
+    }
+
+    async fn one<T>(
+        &self,
+        step: Step,
+        read: impl FnOnce(&tokio_postgres::Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.shared.link.read(step).await?.first().map(read).transpose()
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// What a change does, in the order in which every change locks: requests, then their jobs.
+fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
+    let mut steps: Vec<Step> = change.command.iter().map(command::write).collect();
+    for row in &change.rows {
+        steps.extend(request::write(row)?);
+    }
+    steps.extend(change.settle.iter().map(job::settle));
+    steps.extend(change.people.iter().map(person::write));
+    steps.extend(change.invite.iter().map(person::write_invite));
+    if let Some((device, invite)) = &change.device {
+        steps.extend(person::join(device, invite));
+    }
+    if !change.people.is_empty() || change.device.is_some() {
+        steps.push(person::changed());
+    }
+    steps.extend(event::post(&change.events)?);
+    steps.extend(text::write(change));
+    for work in &change.jobs {
+        steps.extend(job::change(work, change.settle.as_ref()));
+    }
+    steps.extend(change.sealed.iter().map(sealed::write));
+    steps.extend(change.settings.iter().map(|(key, value)| sealed::write_setting(key, value)));
+    Ok(steps)
+}
+
+/// Runs to its end also when nobody waits for it any more: what was committed gets its place without delay.
+async fn commit(shared: Arc<Shared>, mut change: Change) -> Result<Committed, StoreError> {
+    let from = Instant::now();
+    if change.events.iter().any(|e| matches!(e.fact, Fact::RequestCreated { .. })) {
+        let number = request::read_number(&shared.link.read(request::next_number()).await?)?;
+        change.give(number);
+    }
+    match shared.link.write(&steps(&change)?).await? {
+        Ok(_) => {}
+        Err(Miss::Repeated) => {
+            let Some(recorded) = &change.command else { return Err(StoreError::Conflict) };
+            let found = shared.link.read(command::find(recorded.id)).await?;
+            let found = found.first().map(|row| command::read(recorded.id, row)).transpose()?;
+            return Err(found.map_or(StoreError::Conflict, StoreError::Repeated));
+        }
+        Err(miss) => return Err(miss.error()),
+    }
+    metrics::histogram!("gatepass_commit_seconds").record(from.elapsed().as_secs_f64());
+    let head = if change.events.is_empty() { shared.highest() } else { placed(&shared).await };
+    let written = |r: super::RowChange| Row { version: r.expected + 1, request: r.request };
+    Ok(Committed { head, rows: change.rows.into_iter().map(written).collect() })
+}
+
+/// Waits until what was committed before has its place.
+async fn placed(shared: &Shared) -> Head {
+    let mine = shared.want();
+    let mut placed = shared.placed.subscribe();
+    match tokio::time::timeout(PLACED, placed.wait_for(|(upto, _)| *upto >= mine)).await {
+        Ok(Ok(now)) => now.1.clone(),
+        // It is on its way; the look of any node sees to it.
+        _ => shared.highest(),
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
+        let done = tokio::spawn(commit(self.shared.clone(), change)).await;
+        let done = done.map_err(|e| StoreError::Failed(e.to_string()))?;
+        match &done {
+            Ok(_) => metrics::counter!("gatepass_commits_total", "store" => "postgres").increment(1),
+            Err(StoreError::Conflict) => metrics::counter!("gatepass_commit_conflicts_total").increment(1),
+            Err(_) => {}
+        }
+        done
+    }
+
+    async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError> {
+        let link = &self.shared.link;
+        let outlook = link.read(job::outlook(now)).await?;
+        let Some(row) = outlook.first() else { return Ok(Claimed::default()) };
+        let next: Option<Time> = get(row, 1)?;
+        if !get::<bool>(row, 0)? {
+            return Ok(Claimed { jobs: Vec::new(), next });
+        }
+        let (transaction, begun) = link.begin(&[job::one_claim(), job::claimable(now, &room)]).await?;
+        let answers = begun.map_err(Miss::error)?;
+        let mut subjects = HashSet::new();
+        let mut jobs = Vec::new();
+        for row in answers.last().into_iter().flatten() {
+            jobs.extend(job::read(row)?.filter(|j| subjects.insert(j.subject)));
+        }
+        if jobs.is_empty() {
+            transaction.roll_back().await?;
+            return Ok(Claimed { jobs, next });
+        }
+        transaction.run(&[job::lease(&jobs, until)]).await?;
+        transaction.commit().await?;
+        for job in &mut jobs {
+            job.fence += 1;
+        }
+        Ok(Claimed { jobs, next })
+    }
+
+    async fn due_ends(&self, now: Time) -> Result<Vec<Job>, StoreError> {
+        let rows = self.shared.link.read(job::due_ends(now)).await?;
+        rows.iter().filter_map(|row| job::read(row).transpose()).collect()
+    }
+
+    async fn renew(&self, jobs: &[Job], until: Time) -> Result<Vec<i64>, StoreError> {
+        match self.shared.link.write(&[job::renew(jobs, until)]).await? {
+            Ok(rows) => rows.iter().flatten().map(|row| get(row, 0)).collect(),
+            Err(miss) => Err(miss.error()),
+        }
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn load(&self, command: Option<CommandId>, lookup: Option<Lookup>) -> Result<Loaded, StoreError> {
+        let recorded = match command {
+            Some(id) => self.one(command::find(id), |row| command::read(id, row)).await?,
+            None => None,
+        };
+        // What was carried out is answered from the request it was about.
+        let about = recorded.as_ref().and_then(|r| r.request).map(Lookup::Request).or(lookup);
+        let loaded = match about {
+            Some(lookup) => self.one(request::load(lookup), request::read_loaded).await?.unwrap_or_default(),
+            None => Loaded::default(),
+        };
+        Ok(Loaded { recorded, ..loaded })
+    }
+
+    async fn detail(&self, request: &Request) -> Result<Detail, StoreError> {
+        let grants: Vec<GrantId> = request.grant.iter().map(|g| g.id).collect();
+        let read = vec![text::of_requests(&[request.id]), request::extensions(grants)];
+        let answers = self.shared.link.read_all(read).await?;
+        let [texts, extensions] = answers.as_slice() else { return Ok(Detail::default()) };
+        Ok(Detail {
+            texts: text::read(texts)?.remove(&request.id).unwrap_or_default(),
+            extension: request::read_extensions(extensions)?.into_values().next(),
+        })
+    }
+
+    async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError> {
+        let rows = self.shared.link.read(request::list(&filter)).await?;
+        let rows = rows.iter().map(request::read).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = rows.iter().map(|r| r.request.id).collect();
+        let grants: Vec<GrantId> =
+            rows.iter().filter_map(|r| r.request.grant.as_ref().map(|g| g.id)).collect();
+        let beside =
+            self.shared.link.read_all(vec![text::of_requests(&ids), request::extensions(grants)]).await?;
+        let [texts, extensions] = beside.as_slice() else { return Ok(Vec::new()) };
+        let (mut texts, mut extensions) = (text::read(texts)?, request::read_extensions(extensions)?);
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let extension = row.request.grant.as_ref().and_then(|g| extensions.remove(&g.id));
+                let texts = texts.remove(&row.request.id).unwrap_or_default();
+                (row, Detail { texts, extension })
+            })
+            .collect())
+    }
+
+    async fn entries(&self, after: u64, limit: usize) -> Result<Slice, StoreError> {
+        event::read_entries(&self.shared.link.read_all(event::entries(after, limit)).await?)
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        event::read_head(&self.shared.link.read(event::head()).await?)
+    }
+
+    async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError> {
+        let answers = self.shared.link.read_all(vec![person::people(), person::devices()]).await?;
+        let [people, devices] = answers.as_slice() else { return Ok(Default::default()) };
+        let people = people.iter().map(person::read).collect::<Result<_, _>>()?;
+        Ok((people, devices.iter().map(person::read_device).collect::<Result<_, _>>()?))
+    }
+
+    async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError> {
+        self.one(person::invite(code), |row| person::read_invite(code, row)).await
+    }
+
+    async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError> {
+        self.one(sealed::find(grant), |row| sealed::read(grant, row)).await
+    }
+
+    async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError> {
+        self.one(sealed::setting(key), |row| get(row, 0)).await
+    }
+
+    async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
+        let rows = self.shared.link.read(request::live(grants)).await?;
+        rows.iter().map(|row| id(row, 0).map(GrantId)).collect()
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        Ok(self.one(job::backlog(), job::read_backlog).await?.unwrap_or_default())
+    }
+
+    fn heads(&self) -> watch::Receiver<u64> {
+        self.shared.heads.subscribe()
+    }
+
+    fn outside(&self) -> watch::Receiver<u64> {
+        self.shared.outside.subscribe()
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(self.shared.clock.clone())
+    }
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a tokio_postgres::Row, column: usize) -> Result<T, StoreError> {
+    row.try_get(column).map_err(|e| StoreError::Failed(e.to_string()))
+}
+
+fn id(row: &tokio_postgres::Row, column: usize) -> Result<Uuid, StoreError> {
+    get(row, column)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Failed(e.to_string()))
+}
+
+/// What operators call this machine.
+fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|n| n.trim().to_owned()).unwrap_or_default()
+}

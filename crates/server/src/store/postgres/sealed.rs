@@ -1,0 +1,38 @@
+//! `sealed` and `setting`.
+
+use super::get;
+use super::step::Step;
+use crate::store::{Sealed, StoreError};
+use gatepass_core::id::{DeviceId, GrantId};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+pub fn write(sealed: &Sealed) -> Step {
+    Step::new(
+        "INSERT INTO sealed (grant_id, device_id, sealed) VALUES ($1, $2, $3)
+         ON CONFLICT (grant_id) DO UPDATE SET device_id = excluded.device_id, sealed = excluded.sealed",
+    )
+    .with(Type::UUID, sealed.grant.0)
+    .with(Type::UUID, sealed.device.0)
+    .with(Type::TEXT, sealed.sealed.clone())
+}
+
+pub fn find(grant: GrantId) -> Step {
+    Step::new("SELECT device_id, sealed FROM sealed WHERE grant_id = $1").with(Type::UUID, grant.0)
+}
+
+pub fn read(grant: GrantId, row: &Row) -> Result<Sealed, StoreError> {
+    Ok(Sealed { grant, device: DeviceId(super::id(row, 0)?), sealed: get(row, 1)? })
+}
+
+pub fn setting(key: &str) -> Step {
+    Step::new("SELECT value FROM setting WHERE key = $1").with(Type::TEXT, key.to_owned())
+}
+
+pub fn write_setting(key: &str, value: &str) -> Step {
+    Step::new(
+        "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )
+    .with(Type::TEXT, key.to_owned())
+    .with(Type::TEXT, value.to_owned())
+}
