@@ -26,7 +26,7 @@ impl Client {
         loop {
             let wait = match self.keep_up(&mut watch).await {
                 Ok((ended, held)) => {
-                    tracing::debug!("the stream ended: {ended:?}");
+                    tracing::debug!("the stream {ended}");
                     comeback.after(&ended, held)
                 }
                 Err(failure) if failure.code == Code::NotJoined => NOT_JOINED,

@@ -32,6 +32,16 @@ pub(crate) enum Ended {
     Cut(Failure),
 }
 
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Over => f.write_str("ended"),
+            Self::Later(wait) => write!(f, "ended for {wait:?}"),
+            Self::Cut(failure) => write!(f, "broke off: {failure}"),
+        }
+    }
+}
+
 impl Hints {
     pub(super) fn new(answer: Response) -> Self {
         Self { answer, lines: Lines::default(), ready: VecDeque::new(), retry: None }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use tempfile::TempDir;
 use uuid::Uuid;
 use wiremock::matchers::any;
@@ -51,6 +52,10 @@ pub struct State {
     pub sessions: u32,
     /// How many tokens from now on are not taken.
     pub expired: u32,
+    /// What the next streams say after their first hint, before they end.
+    pub last_words: Vec<&'static str>,
+    /// When streams were opened.
+    pub opened: Vec<Instant>,
 }
 
 impl Home {
@@ -79,6 +84,8 @@ impl Home {
             posted: Vec::new(),
             sessions: 0,
             expired: 0,
+            last_words: Vec::new(),
+            opened: Vec::new(),
         }));
         // Of its own: the shared ones go on listening when dropped.
         let server = MockServer::builder().start().await;
@@ -324,7 +331,13 @@ impl Respond for Routes {
         let mut state = self.0.lock().unwrap();
         if request.url.path() == "/v1/stream" {
             // One hint, and the end: the client comes back.
-            let body = format!("event: head\ndata: {{\"size\":{}}}\n\n", state.log.len());
+            let next = (!state.last_words.is_empty()).then(|| state.last_words.remove(0));
+            let body = format!(
+                "event: head\ndata: {{\"size\":{}}}\n\n{}",
+                state.log.len(),
+                next.unwrap_or_default()
+            );
+            state.opened.push(Instant::now());
             return ResponseTemplate::new(200).set_body_raw(body, "text/event-stream");
         }
         let (status, body) = state.answer(request);
