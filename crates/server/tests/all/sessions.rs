@@ -171,3 +171,37 @@ async fn the_key_is_changed_and_nobody_has_to_sign_in_again() {
     assert!(other.token(store, &new, server.clock.now()).await.is_ok());
     server.finish().await;
 }
+
+/// Who the sender is, only a trusted proxy may say.
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_sender_pays_for_itself() {
+    let limits = "limits = { per_second = 1, burst = 3 }";
+    let trusting = |networks: &str| format!("{limits}\ntrusted_proxies = [{networks}]");
+    for (server, alone) in [
+        (trusting("\"127.0.0.0/8\""), true),
+        (trusting("\"10.0.0.0/8\""), false),
+        (limits.to_owned(), false),
+    ] {
+        let server = TestServer::with(Setup { server, ..Setup::default() }).await;
+        // One after the other, each with these addresses on its way; how many were let through.
+        let ask = async |ways: &[Vec<String>]| {
+            let mut through = 0;
+            for way in ways {
+                let url = format!("{}/v1/sessions/challenges", server.url);
+                let mut request = server.http.post(url).json(&json!({}));
+                for line in way {
+                    request = request.header("x-forwarded-for", line);
+                }
+                through += usize::from(request.send().await.unwrap().status() == 200);
+            }
+            through
+        };
+        let many = |way: &dyn Fn(u8) -> Vec<String>| (0..50).map(way).collect::<Vec<_>>();
+        // Writing another address before the proxy's does not make it another sender.
+        assert!(ask(&many(&|_| vec!["203.0.113.7".to_owned()])).await < 50);
+        assert!(ask(&many(&|n| vec![format!("198.51.100.{n}, 203.0.113.7")])).await < 50);
+        assert!(ask(&many(&|n| vec![format!("198.51.100.{n}"), "203.0.113.7".to_owned()])).await < 50);
+        assert_eq!(ask(&many(&|n| vec![format!("203.0.113.{}", n + 8)])).await == 50, alone);
+        server.finish().await;
+    }
+}
