@@ -8,12 +8,12 @@ pub mod config;
 mod connect;
 mod error;
 mod flow;
-pub mod invite;
 mod gate;
+pub mod invite;
 mod jobs;
 mod limits;
-pub mod log;
 mod listen;
+pub mod log;
 mod metrics;
 mod observe;
 mod peer;
@@ -26,9 +26,9 @@ pub mod store;
 mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod verify;
 mod views;
-pub mod tls;
 
 pub use config::{Config, ConfigError};
 pub use serve::{Options, Running, StartError, check, open_store, start};

@@ -48,9 +48,7 @@ pub async fn serve(
     gate: Arc<Gate>,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
-    let talk = Arc::new(Talk { http, tls, gate, stopping: stopping.clone() });
+    let talk = Arc::new(Talk { http: http(), tls, gate, stopping: stopping.clone() });
     let mut door = Door { listener, said: None };
     let mut connections = JoinSet::new();
     let mut stopped = pin!(stopped(stopping));
@@ -69,6 +67,12 @@ pub async fn serve(
     if timeout(PATIENCE, ended).await.is_err() {
         tracing::warn!(left = connections.len(), "some connections did not end in time");
     }
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
+    http
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -116,6 +120,10 @@ impl Talk {
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%peer, %error, "a connection’s options cannot be set");
         }
+        self.meet(stream, peer).await;
+    }
+
+    async fn meet<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, peer: SocketAddr) {
         let Some(tls) = &self.tls else { return self.http(stream, peer).await };
         let shaken = tokio::select! {
             shaken = timeout(HANDSHAKE, tls.accept(stream)) => shaken,
@@ -239,5 +247,129 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Punctual<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::Router;
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A server's end of a connection, and the other one. Time only passes when both wait.
+    fn connection(tls: Option<TlsAcceptor>, routes: Option<Router>) -> (DuplexStream, JoinHandle<()>) {
+        let (ours, theirs) = duplex(64 * 1024);
+        let gate = Arc::new(Gate::default());
+        if let Some(routes) = routes {
+            gate.open(routes);
+        }
+        let served = tokio::spawn(async move {
+            // Held, so that nobody stops it.
+            let (_stop, stopping) = watch::channel(false);
+            let talk = Talk { http: http(), tls, gate, stopping };
+            talk.meet(theirs, ([127, 0, 0, 1], 1).into()).await;
+        });
+        (ours, served)
+    }
+
+    async fn answer(stream: &mut DuplexStream) -> String {
+        let mut text = String::new();
+        while !text.ends_with('}') {
+            let mut some = vec![0; 4096];
+            let read = stream.read(&mut some).await.unwrap();
+            assert_ne!(read, 0, "ended after {text:?}");
+            text.push_str(std::str::from_utf8(&some[..read]).unwrap());
+        }
+        text
+    }
+
+    /// How long until the server ends the connection.
+    async fn ended(mut stream: DuplexStream, served: JoinHandle<()>) -> Duration {
+        let began = Instant::now();
+        assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+        served.await.unwrap();
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_come_ends_the_connection() {
+        let (nothing, served) = connection(None, None);
+        assert_eq!(ended(nothing, served).await.as_secs(), HEAD.as_secs());
+
+        // A little at a time makes no difference, also for a later request.
+        let (mut stream, served) = connection(None, None);
+        stream.write_all(GET).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+        sleep(HEAD * 2).await;
+        let began = Instant::now();
+        for byte in GET {
+            sleep(Duration::from_secs(1)).await;
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+        }
+        assert!((10..=12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        served.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_for_its_next_request_for_a_while() {
+        let (mut stream, served) = connection(None, None);
+        for _ in 0..3 {
+            stream.write_all(GET).await.unwrap();
+            assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+            sleep(IDLE - Duration::from_secs(1)).await;
+        }
+        stream.write_all(GET).await.unwrap();
+        answer(&mut stream).await;
+        assert_eq!(ended(stream, served).await.as_secs(), IDLE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_and_answers_take_the_time_they_take() {
+        let slowly = post(async |body: String| {
+            sleep(IDLE * 2).await;
+            format!("{{{body}}}")
+        });
+        let (mut stream, _served) = connection(None, Some(Router::new().route("/", slowly)));
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        for letter in ["s", "l", "o", "w"] {
+            sleep(HEAD * 2).await;
+            stream.write_all(letter.as_bytes()).await.unwrap();
+        }
+        assert!(answer(&mut stream).await.ends_with("{slow}"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_does_not_come_ends_the_connection() {
+        use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
+        use tokio_rustls::rustls::{ServerConfig, crypto::aws_lc_rs};
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let (stream, served) = connection(Some(Arc::new(config).into()), None);
+        assert_eq!(ended(stream, served).await.as_secs(), HANDSHAKE.as_secs());
+    }
+
+    /// What cannot be carried out yet is answered at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_gate_says_that_the_server_starts() {
+        let (mut stream, _served) = connection(None, None);
+        for (path, status, code) in
+            [("/healthz", 200, "ok"), ("/readyz", 503, "starting"), ("/v1/me", 503, "unavailable")]
+        {
+            let get = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            stream.write_all(get.as_bytes()).await.unwrap();
+            let said = answer(&mut stream).await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {status}")) && said.contains(code), "{said}");
+            assert_eq!(said.contains("retry-after: 2\r\n"), status == 503, "{said}");
+        }
     }
 }
