@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod postgres;
+pub mod proxy;
 
 pub use postgres::Postgres;
+pub use proxy::Proxy;
