@@ -5,6 +5,7 @@ mod autostart;
 mod bench;
 mod clipboard;
 mod commands;
+mod daemon;
 mod desktop;
 mod ending;
 #[cfg(test)]

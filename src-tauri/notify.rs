@@ -15,6 +15,7 @@ use tauri::{AppHandle, Manager};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::daemon::{Buttons, Daemon, Shown};
 use crate::desktop::{Desktop, zone};
 use crate::navigate::Place;
 use crate::note::{self, Act, Note};
@@ -27,19 +28,30 @@ const TOGETHER: Duration = Duration::from_secs(60);
 /// Shows what the person should know, as far as they want to.
 #[derive(Clone)]
 pub struct Notifier {
-    app: AppHandle,
     client: Client,
+    daemon: Daemon,
     /// The app's icon as a file, for daemons that do not know the installed app.
     icon: Option<PathBuf>,
-    /// When requests came lately, and under which number each was shown.
-    recent: Arc<Mutex<Vec<(Instant, u32)>>>,
+    /// Requests that came lately.
+    recent: Arc<Mutex<Vec<Recent>>>,
+}
+
+/// When a request was told, and where, if it could be shown.
+#[derive(Clone)]
+struct Recent {
+    at: Instant,
+    shown: Option<Shown>,
 }
 
 impl Notifier {
     pub fn new(app: AppHandle, client: Client) -> Self {
         let icon = client.profile().dir().join("tray").join("gatepass.png");
         let written = std::fs::write(&icon, include_bytes!("../icons/64x64.png"));
-        Self { app, client, icon: written.is_ok().then_some(icon), recent: Arc::default() }
+        let daemon = Daemon::new({
+            let client = client.clone();
+            move |act| do_act(&app, &client, act)
+        });
+        Self { client, daemon, icon: written.is_ok().then_some(icon), recent: Arc::default() }
     }
 
     /// Shows notices as they come, until the client is gone.
@@ -107,62 +119,39 @@ impl Notifier {
     }
 
     async fn needs_you(&self, note: Note) {
-        let earlier: Vec<u32> = {
+        let earlier = {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            recent.retain(|(at, _)| at.elapsed() < TOGETHER);
-            recent.iter().map(|(_, id)| *id).collect()
+            recent.retain(|one| one.at.elapsed() < TOGETHER);
+            recent.clone()
         };
         let many = earlier.len() + 1 >= MANY;
         let note = if many { note::several_need_you(earlier.len() + 1) } else { note };
-        let shown = self.show(note).await.unwrap_or_default();
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), shown));
+        let shown = self.show(note).await;
+        let told = Recent { at: Instant::now(), shown };
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(told);
         if many {
-            // That they could not be taken back is logged there.
-            let _ = tokio::task::spawn_blocking(move || session::close_notifications(&earlier)).await;
-        }
-    }
-
-    /// Answers the daemon's number for it, when it was shown. The bus is asked on a thread that may wait.
-    async fn show(&self, note: Note) -> Option<u32> {
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || this.post(&note)).await.ok().flatten()
-    }
-
-    /// Shows it and waits for a click on a thread of its own; answers the daemon's number for it.
-    fn post(&self, note: &Note) -> Option<u32> {
-        let notification = self.build(note);
-        let handle = match notification.show() {
-            Ok(handle) => handle,
-            Err(error) => {
-                tracing::warn!(%error, "the notification could not be shown");
-                return None;
+            for shown in earlier.iter().filter_map(|one| one.shown.as_ref()) {
+                self.daemon.close(shown).await;
             }
-        };
-        let id = handle.id();
-        let (acts, default, this) = (note.actions.clone(), note.default.clone(), self.clone());
-        let waiting = std::thread::Builder::new().name("notification".to_owned()).stack_size(256 * 1024);
-        let waiting = waiting.spawn(move || {
-            handle.wait_for_action(|key| {
-                let act = match key {
-                    "default" => Some(default),
-                    key => key.parse::<usize>().ok().and_then(|n| acts.get(n)).map(|(_, act)| act.clone()),
-                };
-                if let Some(act) = act {
-                    this.act(act);
-                    // Not every daemon takes it away after a click.
-                    session::close_notifications(&[id]);
-                }
-            });
-        });
-        if let Err(error) = waiting {
-            tracing::warn!(%error, "clicks on the notification will do nothing");
         }
-        Some(id)
     }
 
-    fn build(&self, note: &Note) -> Notification {
-        let locked = session::is_locked();
-        let markup = session::notifications_take_markup();
+    /// Answers where it is, when it was shown.
+    async fn show(&self, note: Note) -> Option<Shown> {
+        let shown = self.post(&note).await;
+        if let Err(error) = &shown {
+            tracing::warn!(%error, "the notification could not be shown");
+        }
+        shown.ok()
+    }
+
+    async fn post(&self, note: &Note) -> zbus::Result<Shown> {
+        let locked = session::is_locked(&self.daemon.bus().await?).await;
+        let markup = self.daemon.takes_markup().await.unwrap_or(false);
+        self.daemon.show(&self.build(note, locked, markup), Buttons::from(note)).await
+    }
+
+    fn build(&self, note: &Note, locked: bool, markup: bool) -> Notification {
         let (title, body) = if locked { (note.kind, "") } else { (note.title.as_str(), note.body.as_str()) };
         let mut n = Notification::new();
         n.appname("Gatepass").summary(title).body(&if markup { escape(body) } else { body.to_owned() });
@@ -177,30 +166,27 @@ impl Notifier {
         }
         n
     }
+}
 
-    /// Opens or copies; nothing is decided, ended or signed here.
-    fn act(&self, act: Act) {
-        match act {
-            Act::Open(place) => windows::show(&self.app, Some(place)),
-            Act::CopyCommand(grant) => {
-                let this = self.clone();
-                tauri::async_runtime::spawn(async move { this.copy_command(grant).await });
-            }
-            Act::Nothing => {}
+/// Opens or copies; nothing is decided, ended or signed here.
+fn do_act(app: &AppHandle, client: &Client, act: Act) {
+    match act {
+        Act::Open(place) => windows::show(app, Some(place)),
+        Act::CopyCommand(grant) => {
+            tauri::async_runtime::spawn(copy_command(app.clone(), client.clone(), grant));
         }
+        Act::Nothing => {}
     }
+}
 
-    async fn copy_command(&self, grant: GrantId) {
-        let copied = match self.client.credential(grant).await {
-            Ok(credential) => {
-                self.app.state::<Desktop>().clipboard.copy(credential.command).map_err(|e| e.message)
-            }
-            Err(failure) => Err(failure.message),
-        };
-        if let Err(error) = copied {
-            tracing::warn!(error, "the command was not copied");
-            windows::show(&self.app, Some(Place::access(&grant, None)));
-        }
+async fn copy_command(app: AppHandle, client: Client, grant: GrantId) {
+    let copied = match client.credential(grant).await {
+        Ok(credential) => app.state::<Desktop>().clipboard.copy(credential.command).map_err(|e| e.message),
+        Err(failure) => Err(failure.message),
+    };
+    if let Err(error) = copied {
+        tracing::warn!(error, "the command was not copied");
+        windows::show(&app, Some(Place::access(&grant, None)));
     }
 }
 
