@@ -53,11 +53,7 @@ pub async fn readyz(State(app): State<App>) -> Result<Json<Health>, Problem> {
 
 /// Prometheus metrics.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain", body = String)))]
-pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
-    let backlog = app.store.backlog().await?;
-    metrics::gauge!("gatepass_jobs").set(backlog.jobs as f64);
-    metrics::gauge!("gatepass_removal_alarms").set(backlog.alarms as f64);
-    metrics::gauge!("gatepass_log_size").set(*app.store.heads().borrow() as f64);
+pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((kind, crate::metrics::render()))
+    (kind, crate::metrics::gather(&app).await)
 }
