@@ -145,6 +145,12 @@ impl Client {
         request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
+    /// A read with the token that it holds.
+    async fn me(&self) -> u16 {
+        let request = self.http.get(format!("{}/v1/me", self.url)).bearer_auth(&self.token);
+        request.send().await.unwrap().status().as_u16()
+    }
+
     /// Follows the stream until the grant is in `state`.
     async fn until(&self, state: GrantState) {
         let request = self.http.get(format!("{}/v1/stream", self.url)).bearer_auth(&self.token);
@@ -232,6 +238,47 @@ async fn invited_with_the_server_running_or_not() {
     assert_eq!(status.code(), Some(0));
     // Stopped, it can still be invited to.
     assert_eq!(invite(directory.path()).await["person"], "tomas");
+}
+
+#[tokio::test]
+async fn the_token_key_is_changed_beside_a_running_server() {
+    let directory = tempfile::tempdir().unwrap();
+    config(directory.path(), "");
+    let (mut server, url) = serve(directory.path()).await;
+    let mut client = Client::join(&url, code(&invite(directory.path()).await)).await;
+    let status = async |token: &str| {
+        let request = client.http.get(format!("{url}/v1/me")).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    // What the first key stamped is good beside the second, and not beside the third.
+    let mut changed = client.token.clone();
+    changed.replace_range(8..9, if changed[8..9] == *"A" { "B" } else { "A" });
+    for known in [true, false] {
+        let done = command(directory.path(), "rotate-token-key").output().await.unwrap();
+        assert!(done.status.success());
+        assert_eq!(done.stdout, b"changed; tokens stamped before stay good until they end\n");
+        if known {
+            assert_eq!(status(&client.token).await, 200);
+        }
+    }
+    let noticed = async {
+        // A stamp that it does not know has it look at the keys.
+        loop {
+            assert_eq!(status(&changed).await, 401);
+            if status(&client.token).await == 401 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.expect("the running server takes the key up");
+    client.sign_in().await;
+    assert_eq!(client.me().await, 200);
+    server.start_kill().unwrap();
+    server.wait().await.unwrap();
+    let (_server, url) = serve(directory.path()).await;
+    client.url = url;
+    assert_eq!(client.me().await, 200, "the session outlives the server");
 }
 
 #[tokio::test]

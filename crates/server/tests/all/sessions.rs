@@ -177,11 +177,9 @@ async fn the_key_is_changed_and_nobody_has_to_sign_in_again() {
 async fn behind_a_trusted_proxy_each_sender_pays_for_itself() {
     let limits = "limits = { per_second = 1, burst = 3 }";
     let trusting = |networks: &str| format!("{limits}\ntrusted_proxies = [{networks}]");
-    for (server, alone) in [
-        (trusting("\"127.0.0.0/8\""), true),
-        (trusting("\"10.0.0.0/8\""), false),
-        (limits.to_owned(), false),
-    ] {
+    for (server, alone) in
+        [(trusting("\"127.0.0.0/8\""), true), (trusting("\"10.0.0.0/8\""), false), (limits.to_owned(), false)]
+    {
         let server = TestServer::with(Setup { server, ..Setup::default() }).await;
         // One after the other, each with these addresses on its way; how many were let through.
         let ask = async |ways: &[Vec<String>]| {

@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use gatepass_core::wire::Accepted;
-use gatepass_server::clock::Clock as _;
+use gatepass_server::Config;
 use gatepass_server::testing::{PATIENCE, Setup, Someone, TestClock, TestServer};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -91,6 +91,11 @@ async fn how_far_devices_are_spread_is_configured() {
     assert!(next(&mut stream).await.unwrap().starts_with("event: head\n"));
     server.down().await;
     assert_eq!(retry(&rest(&mut stream).await), 0);
+    for (wrong, expected) in [("6m", "expected at most 5m"), ("soon", "write it like 90s")] {
+        let text = format!("[server]\nname = \"x\"\nspread = \"{wrong}\"\n");
+        let fault = Config::parse(&text, std::path::Path::new("/etc/gatepass.toml")).unwrap_err().to_string();
+        assert!(fault.starts_with("/etc/gatepass.toml:3:10: ") && fault.contains(expected), "{fault}");
+    }
     server.up().await;
     server.finish().await;
 }
@@ -149,12 +154,15 @@ async fn who_did_not_read_gets_the_newest_hint_and_few_before_it() {
     let mut socket = raw(&tomas).await;
     socket.readable().await.unwrap();
     let began = Instant::now();
-    for n in 0..CHANGES {
-        server.invite("tomas", &[["backend", "support"][(n % 2) as usize]], false, false).await;
-    }
+    // Eight people by turns, each now in one group and now in the other.
+    let change = async |n: u64| {
+        let group = [["backend"], ["support"]][(n / 8 % 2) as usize];
+        server.invite(&format!("p{}", n % 8), &group, false, false).await;
+    };
+    futures_util::stream::iter(0..CHANGES).for_each_concurrent(8, change).await;
     let grew_for = began.elapsed();
     let size = server.store().head().await.unwrap().size;
-    assert!(size > CHANGES);
+    assert!(size > CHANGES / 2);
     let newest = format!("data: {{\"size\":{size}}}\n\n");
     let mut said = String::new();
     let read = async {
