@@ -9,6 +9,7 @@ mod grants;
 mod health;
 mod jobs;
 mod life;
+mod lists;
 mod log;
 mod me;
 mod requests;

@@ -1,7 +1,8 @@
-//! `request`: the projections.
+//! `request` and `sight`: the projections, and who may see them.
 
 use super::{fail, json, parse};
 use crate::store::{Detail, ListFilter, Loaded, Lookup, Row, RowChange, Seen, StoreError};
+use gatepass_core::directory::Person;
 use gatepass_core::id::{GrantId, Number, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
@@ -65,7 +66,24 @@ pub fn write(db: &Connection, change: &RowChange) -> Result<Row, StoreError> {
     if written.map_err(fail)? == 0 {
         return Err(StoreError::Conflict);
     }
+    for decider in deciders {
+        let_see(db, &format!("p:{decider}"), request.number)?;
+    }
+    if change.expected == 0 {
+        let_see(db, &format!("p:{}", request.by), request.number)?;
+        for group in request.approver_groups() {
+            let_see(db, &format!("g:{group}"), request.number)?;
+        }
+    }
     Ok(Row { request: request.clone(), version })
+}
+
+/// Whoever goes by the name `viewer` may see the request.
+fn let_see(db: &Connection, viewer: &str, number: Number) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT INTO sight (viewer, number) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .and_then(|mut q| q.execute(params![viewer, number.0 as i64]))
+        .map_err(fail)?;
+    Ok(())
 }
 
 /// An enum's word on the wire.
@@ -135,42 +153,20 @@ pub fn detail(db: &Connection, request: &Request) -> Result<Detail, StoreError> 
     Ok(Detail { texts, extension })
 }
 
-/// Newest first. What the viewer may see is `core::view::may_see`, said in SQL.
+/// The names by which a person sees requests.
+fn names(viewer: &Person) -> Vec<String> {
+    let groups = viewer.groups.iter().map(|g| format!("g:{g}"));
+    std::iter::once(format!("p:{}", viewer.id)).chain(groups).collect()
+}
+
+/// Newest first. Each form reads the newest from an index and stops: what it costs does not grow with the number of
+/// requests. What the viewer may see is `core::view::may_see`, kept in `sight`.
 pub fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<(Row, Detail)>, StoreError> {
-    let viewer = &filter.viewer;
-    let mut query = db
-        .prepare_cached(
-            "SELECT body, version FROM request r
-             WHERE number < ?1
-               AND (?2 OR asker = ?3
-                    OR EXISTS (SELECT 1 FROM json_each(r.groups) g JOIN json_each(?4) m ON g.value = m.value)
-                    OR EXISTS (SELECT 1 FROM json_each(r.deciders) d WHERE d.value = ?3))
-               AND (NOT ?5 OR asker = ?3)
-               AND (NOT ?6 OR state = 'pending')
-               AND (NOT ?7 OR grant_id IS NOT NULL)
-             ORDER BY number DESC LIMIT ?8",
-        )
-        .map_err(fail)?;
-    let before = filter.before.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
-    let rows = query
-        .query_map(
-            params![
-                before,
-                viewer.auditor || viewer.admin,
-                viewer.id.to_string(),
-                json(&viewer.groups).map_err(fail)?,
-                filter.mine,
-                filter.pending,
-                filter.with_grant,
-                filter.limit as i64
-            ],
-            read,
-        )
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>)
-        .map_err(fail)?;
+    let rows = newest(db, filter)?;
     let ids: Vec<RequestId> = rows.iter().map(|r| r.request.id).collect();
+    let grants: Vec<GrantId> = rows.iter().filter_map(|r| r.request.grant.as_ref().map(|g| g.id)).collect();
     let mut texts: BTreeMap<RequestId, BTreeMap<Digest, String>> = super::text::of_requests(db, &ids)?;
-    let mut extensions = extensions(db)?;
+    let mut extensions = extensions(db, &grants)?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -183,15 +179,94 @@ pub fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<(Row, Detail)>, 
         .collect())
 }
 
-fn extensions(db: &Connection) -> Result<BTreeMap<GrantId, RequestId>, StoreError> {
+fn newest(db: &Connection, filter: &ListFilter) -> Result<Vec<Row>, StoreError> {
+    macro_rules! rows {
+        ($where:literal) => {
+            concat!(
+                "SELECT body, version FROM request r WHERE number < ?1 AND ",
+                $where,
+                " ORDER BY number DESC LIMIT ?2"
+            )
+        };
+    }
+    let viewer = &filter.viewer;
+    let all = viewer.auditor || viewer.admin;
+    let who = viewer.id.to_string();
+    let sql = match (filter.mine, filter.pending, filter.with_grant) {
+        (true, true, true) => rows!("asker = ?3 AND state = 'pending' AND grant_id IS NOT NULL"),
+        (true, true, false) => rows!("asker = ?3 AND state = 'pending'"),
+        (true, false, true) => rows!("asker = ?3 AND grant_id IS NOT NULL"),
+        (true, false, false) => rows!("asker = ?3"),
+        (false, true, true) if all => rows!("state = 'pending' AND grant_id IS NOT NULL"),
+        (false, true, false) if all => rows!("state = 'pending'"),
+        (false, false, true) if all => rows!("grant_id IS NOT NULL"),
+        (false, false, false) if all => rows!("true"),
+        (false, true, true) => rows!(
+            "state = 'pending' AND grant_id IS NOT NULL AND EXISTS (
+                 SELECT 1 FROM sight s WHERE s.number = r.number AND s.viewer IN (SELECT value FROM json_each(?3)))"
+        ),
+        (false, true, false) => rows!(
+            "state = 'pending' AND EXISTS (
+                 SELECT 1 FROM sight s WHERE s.number = r.number AND s.viewer IN (SELECT value FROM json_each(?3)))"
+        ),
+        (false, false, with_grant) => return newest_in_sight(db, filter, with_grant),
+    };
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    let third = match (filter.mine, all) {
+        (true, _) => Some(who),
+        (false, true) => None,
+        (false, false) => Some(json(&names(viewer)).map_err(fail)?),
+    };
+    let mut query = db.prepare_cached(sql).map_err(fail)?;
+    let rows = match third {
+        Some(third) => query.query_map(params![before(filter), limit, third], read),
+        None => query.query_map(params![before(filter), limit], read),
+    };
+    rows.and_then(Iterator::collect).map_err(fail)
+}
+
+/// Of each name the viewer goes by, the newest; of them all, the newest.
+fn newest_in_sight(db: &Connection, filter: &ListFilter, with_grant: bool) -> Result<Vec<Row>, StoreError> {
     let mut query = db
-        .prepare_cached("SELECT extends, id FROM request WHERE extends IS NOT NULL AND state = 'pending'")
+        .prepare_cached(if with_grant {
+            // CROSS JOIN: in the order of `sight`, so that it can stop.
+            "SELECT s.number FROM sight s CROSS JOIN request g ON g.number = s.number AND g.grant_id IS NOT NULL
+             WHERE s.viewer = ?3 AND s.number < ?1 ORDER BY s.number DESC LIMIT ?2"
+        } else {
+            "SELECT number FROM sight WHERE viewer = ?3 AND number < ?1 ORDER BY number DESC LIMIT ?2"
+        })
+        .map_err(fail)?;
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    let mut numbers = BTreeSet::new();
+    for name in names(&filter.viewer) {
+        let found = query
+            .query_map(params![before(filter), limit, name], |row| row.get::<_, i64>(0))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .map_err(fail)?;
+        numbers.extend(found);
+    }
+    let mut query = db.prepare_cached("SELECT body, version FROM request WHERE number = ?1").map_err(fail)?;
+    let newest = numbers.into_iter().rev().take(filter.limit);
+    newest.map(|number| query.query_row([number], read).map_err(fail)).collect()
+}
+
+/// The number that all are below.
+fn before(filter: &ListFilter) -> i64 {
+    filter.before.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// The pending requests that extend these grants.
+fn extensions(db: &Connection, grants: &[GrantId]) -> Result<BTreeMap<GrantId, RequestId>, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "SELECT r.extends, r.id FROM json_each(?1) g
+             CROSS JOIN request r ON r.extends = g.value AND r.state = 'pending'",
+        )
         .map_err(fail)?;
     let rows = query
-        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-        .map_err(fail)?;
-    Ok(rows.into_iter().filter_map(|(grant, id)| Some((grant.parse().ok()?, id.parse().ok()?))).collect())
+        .query_map([json(&grants).map_err(fail)?], |row| Ok((super::id(row, 0)?, super::id(row, 1)?)))
+        .and_then(Iterator::collect::<rusqlite::Result<BTreeMap<GrantId, RequestId>>>);
+    rows.map_err(fail)
 }
 
 pub fn live(db: &Connection, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
