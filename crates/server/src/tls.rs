@@ -23,7 +23,7 @@ use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
 /// How often the files are read to see whether they changed.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(1);
 
 const EXPIRES: &str = "gatepass_certificate_expires_seconds";
 const FAILURES: &str = "gatepass_certificate_reload_failures_total";

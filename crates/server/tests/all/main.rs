@@ -12,11 +12,13 @@ mod life;
 mod lists;
 mod log;
 mod me;
+mod ready;
 mod requests;
 mod restart;
 mod sessions;
 mod store;
 mod stream;
+mod tls;
 
 use insta::Settings;
 
