@@ -30,7 +30,7 @@ async fn a_challenge_is_good_once_and_for_its_device() {
     let answer = tomas.answer(&challenge.challenge);
     assert_eq!(tomas.post("/v1/sessions", &answer).await.status, 200);
     // A challenge of one's own making; a token is none either.
-    for made_up in ["made up", &session.body["token"].as_str().unwrap()] {
+    for made_up in ["made up", session.body["token"].as_str().unwrap()] {
         let answer = tomas.answer(made_up);
         assert_eq!(tomas.post("/v1/sessions", &answer).await.code(), "unauthenticated");
     }
