@@ -27,11 +27,20 @@ pub struct Person {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     people: BTreeMap<PersonId, Person>,
+    /// Each group's members. Lists ask for them with every request they show.
+    groups: BTreeMap<String, BTreeSet<PersonId>>,
 }
 
 impl Directory {
     pub fn new(people: impl IntoIterator<Item = Person>) -> Self {
-        Self { people: people.into_iter().map(|p| (p.id, p)).collect() }
+        let people: BTreeMap<PersonId, Person> = people.into_iter().map(|p| (p.id, p)).collect();
+        let mut groups: BTreeMap<String, BTreeSet<PersonId>> = BTreeMap::new();
+        for person in people.values() {
+            for group in &person.groups {
+                groups.entry(group.clone()).or_default().insert(person.id);
+            }
+        }
+        Self { people, groups }
     }
 
     pub fn get(&self, id: PersonId) -> Option<&Person> {
@@ -51,8 +60,36 @@ impl Directory {
         self.get(person).is_some_and(|p| groups.iter().any(|g| p.groups.contains(g)))
     }
 
-    /// The members of any of `groups`, each once.
+    /// The members of any of `groups`, each once, in the order of their ids.
     pub fn members<'a>(&'a self, groups: &'a [String]) -> impl Iterator<Item = &'a Person> {
-        self.people.values().filter(move |p| groups.iter().any(|g| p.groups.contains(g)))
+        let members: BTreeSet<PersonId> =
+            groups.iter().filter_map(|g| self.groups.get(g)).flatten().copied().collect();
+        members.into_iter().filter_map(|id| self.people.get(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn members_of_several_groups_come_once_and_in_order() {
+        let person = |id: u128, groups: &[&str]| Person {
+            id: PersonId(Uuid::from_u128(id)),
+            handle: id.to_string(),
+            name: id.to_string(),
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            auditor: false,
+            admin: false,
+        };
+        let directory = Directory::new([person(3, &["a"]), person(1, &["a", "b"]), person(2, &["c"])]);
+        let members = |groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
+            directory.members(&groups).map(|p| p.handle.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(members(&["a", "b"]), ["1", "3"]);
+        assert_eq!(members(&["c", "nobody"]), ["2"]);
+        assert!(members(&[]).is_empty());
     }
 }
