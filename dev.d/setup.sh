@@ -5,7 +5,7 @@
 APT_BUILD=(build-essential pkg-config libssl-dev libwebkit2gtk-4.1-dev libayatana-appindicator3-dev shellcheck)
 APT_DESKTOP=(xvfb xauth imagemagick xdotool openbox webkit2gtk-driver dunst libnotify-bin gnome-keyring
     libsecret-tools dbus dbus-x11 fonts-inter procps)
-APT_TARGETS=(postgresql)
+APT_TARGETS=(postgresql nginx-light haproxy systemd)
 
 # Built without optimisation: they run for seconds, and installing them takes a third of the time.
 TOOLS_TEST=(tauri-driver@2.1.0)
@@ -39,8 +39,22 @@ setup_packages() {
     fi
     say "installing system packages: ${missing[*]}"
     "${root[@]}" apt-get update -qq
-    # postgresql would start a cluster of its own; nobody here needs that one.
+    # postgresql would start a cluster of its own; nobody here needs that one, nor the proxies' services.
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    setup_quiet "${missing[@]}"
+}
+
+# Where systemd runs, Debian starts what it installs, now and at every boot: not what only tests start. What was there
+# before is left as it was.
+setup_quiet() {
+    [ -d /run/systemd/system ] || return 0
+    local package
+    for package in "$@"; do
+        case $package in
+        nginx-light) "${root[@]}" systemctl disable --quiet --now nginx ;;
+        haproxy) "${root[@]}" systemctl disable --quiet --now haproxy ;;
+        esac
+    done
 }
 
 setup_cargo_tools() {

@@ -29,6 +29,12 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
+/// A program that `./dev setup` installs; not on everybody's path when it is for administrators.
+pub fn system(name: &str) -> PathBuf {
+    let administrators = PathBuf::from("/usr/sbin").join(name);
+    if administrators.exists() { administrators } else { tool(name) }
+}
+
 /// A tool that `./dev setup` installs; on the path, or where setup puts it.
 pub fn tool(name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
