@@ -3,8 +3,11 @@
 //! Everything here panics when the machine lacks what it needs: a test that can't run has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
+mod watch;
 
+pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use proxy::Proxy;

@@ -1,11 +1,12 @@
 //! A private PostgreSQL.
 
+use crate::watch::Watched;
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -32,12 +33,13 @@ const ORDERS: &str = "
 /// data. The superuser `postgres` gets in by the socket without a password; over TCP everybody needs one.
 /// Stopped and removed when dropped, also when the process that started it dies.
 pub struct Postgres {
+    /// The first, so that it has ended when the directories go.
+    running: Option<Watched>,
     /// Kept so that servers started beside this one copy it too.
     template: Arc<TempDir>,
     dir: TempDir,
     port: u16,
     settings: Vec<String>,
-    running: Option<Child>,
 }
 
 impl Postgres {
@@ -155,11 +157,7 @@ impl Postgres {
 
     /// Ends the server at once; open connections break. Data stay.
     pub fn stop(&mut self) {
-        if let Some(mut watch) = self.running.take() {
-            // A watch that ended before does not read.
-            let _ = watch.stdin.take().expect("the watch's input").write_all(b"stop\n");
-            watch.wait().expect("wait for PostgreSQL to end");
-        }
+        self.running = None;
     }
 
     /// Starts it again after [`stop`](Self::stop), on the same port.
@@ -180,29 +178,8 @@ impl Postgres {
     /// Starts the server and waits until it takes connections; false when it ended instead.
     fn launch(&mut self) -> bool {
         let data = self.dir.path().join("data");
-        // The shell holds the server's id and the reading end of a pipe to this process: it ends the server when told,
-        // or when the pipe is closed, which the kernel does even for a process that was killed. Then nobody is left
-        // to remove the directories, and it does that too.
-        let script = r#"
-            dir=$1 template=$2; shift 2
-            "$@" >>"$dir/server.log" 2>&1 </dev/null & server=$!
-            { read -r _ || : >"$dir/orphaned"; kill -QUIT $server 2>/dev/null; } &
-            wait $server
-            [ ! -e "$dir/orphaned" ] || rm -rf "$dir" "$template""#;
-        let mut watch = Command::new("sh");
-        watch.args([
-            "-c",
-            &format!("exec 3<&0; {}", script.replace("read -r _", "read -r _ <&3")),
-            "postgres-watch",
-        ]);
-        watch
-            .arg(self.dir.path())
-            .arg(self.template.path())
-            .args(as_owner())
-            .arg(bin("postgres"))
-            .arg("-D")
-            .arg(&data);
-        watch.args(["-p", &self.port.to_string(), "-k"]).arg(self.dir.path());
+        let mut postgres = owner_command(&bin("postgres"));
+        postgres.arg("-D").arg(&data).args(["-p", &self.port.to_string(), "-k"]).arg(self.dir.path());
         for setting in [
             "listen_addresses=127.0.0.1",
             "fsync=off",
@@ -210,34 +187,27 @@ impl Postgres {
             "password_encryption=scram-sha-256",
             "max_connections=200",
         ] {
-            watch.args(["-c", setting]);
+            postgres.args(["-c", setting]);
         }
         for setting in &self.settings {
-            watch.args(["-c", setting]);
+            postgres.args(["-c", setting]);
         }
-        let mut watch = watch.stdin(Stdio::piped()).spawn().expect("start sh");
+        let directories = [self.dir.path(), self.template.path()];
+        let mut watched = Watched::start(&self.log_path(), "QUIT", directories, &postgres);
         let until = Instant::now() + Duration::from_secs(30);
         while Instant::now() < until {
             let ready = fs::read_to_string(data.join("postmaster.pid"))
                 .is_ok_and(|pid| pid.lines().nth(7).is_some_and(|status| status.trim() == "ready"));
             if ready {
-                self.running = Some(watch);
+                self.running = Some(watched);
                 return true;
             }
-            if watch.try_wait().expect("the state of sh").is_some() {
+            if watched.ended() {
                 return false;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        let _ = watch.stdin.take().expect("the watch's input").write_all(b"stop\n");
-        watch.wait().expect("wait for PostgreSQL to end");
         false
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -270,7 +240,7 @@ fn template() -> Arc<TempDir> {
 }
 
 /// A temporary directory that belongs to whom the server runs as.
-fn private_dir() -> TempDir {
+pub(crate) fn private_dir() -> TempDir {
     let dir = tempfile::Builder::new().prefix("gatepass-pg-").tempdir().expect("a temporary directory");
     if let Some((uid, gid)) = owner() {
         chown(dir.path(), Some(uid), Some(gid)).expect("hand the directory to postgres");
@@ -279,7 +249,7 @@ fn private_dir() -> TempDir {
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the system's `postgres`.
-fn owner() -> Option<(u32, u32)> {
+pub(crate) fn owner() -> Option<(u32, u32)> {
     static OWNER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     *OWNER.get_or_init(|| {
         let id = |args: &[&str]| {
@@ -305,7 +275,7 @@ fn as_owner() -> Vec<String> {
     }
 }
 
-fn owner_command(program: &Path) -> Command {
+pub(crate) fn owner_command(program: &Path) -> Command {
     let before = as_owner();
     match before.split_first() {
         Some((first, rest)) => {
@@ -332,7 +302,7 @@ fn bin(program: &str) -> PathBuf {
         .map_or_else(|| PathBuf::from(program), |dir| dir.join("bin").join(program))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its number").port()
 }
