@@ -56,10 +56,11 @@ pub async fn serve(
         tokio::select! {
             biased;
             () = &mut stopped => break,
+            // Before the next comes in, so that many at once leave nothing behind.
+            Some(_) = connections.join_next() => {}
             (stream, peer) = door.accept() => {
                 connections.spawn(talk.clone().with(stream, peer));
             }
-            Some(_) = connections.join_next() => {}
         }
     }
     drop(door);
