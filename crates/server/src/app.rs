@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::flow::{self, Moment, State};
 use crate::limits::RateLimits;
 use crate::people::{People, Snapshot};
+use crate::reconcile::Suspects;
 use crate::store::{
     Change, Committed, Job, Lookup, Recorded, Row, Sealed, Settle, Settled, Store, StoreError,
 };
@@ -44,6 +45,7 @@ pub struct Inner {
     pub targets: Targets,
     /// Rung after every change of the jobs.
     pub work: Notify,
+    pub suspects: Suspects,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
 }

@@ -7,20 +7,21 @@ use crate::store::{Job, JobKind, Lookup, Room, Row, Settled, StoreError};
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use gatepass_core::command::Report;
+use lease::{Lease, Leases};
 use rand::Rng as _;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 mod end;
 mod guard;
+mod lease;
 mod provision;
 
-/// Longer than any connector's own time limit.
-const LEASE: TimeDelta = TimeDelta::minutes(10);
-/// How many jobs run on one target at once.
+/// How many jobs run on one target at once, over all nodes.
 const PER_TARGET: usize = 8;
-/// How many run that touch no target.
+/// How many run on a node that touch no target.
 const WITHOUT_TARGET: usize = 32;
 const FIRST_DELAY_MS: u64 = 500;
 const LONGEST_DELAY_MS: u64 = 30_000;
@@ -28,41 +29,65 @@ const LONGEST_DELAY_MS: u64 = 30_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// When the store does not take what a worker has to say.
 const STORE_DELAY: TimeDelta = TimeDelta::seconds(1);
+/// How often to look for what other nodes left: jobs they wrote, and those of a node that died.
+const LOOK: TimeDelta = TimeDelta::seconds(2);
+/// Looks because the log grew are at least so far apart.
+const GAP: Duration = Duration::from_millis(50);
 
 /// Runs until the server stops, then lets what runs finish.
 pub async fn run(app: App) {
+    let leases = Leases::default();
+    tokio::select! {
+        () = claim(&app, &leases) => {}
+        () = leases.renew(&app, STORE_DELAY) => {}
+    }
+}
+
+async fn claim(app: &App, leases: &Leases) {
+    let (shared, length) = (app.store.shared(), lease::length(&*app.store));
     let mut running: JoinSet<()> = JoinSet::new();
-    let mut held: HashMap<Id, Job> = HashMap::new();
+    let mut heads = app.store.heads();
     while !*app.stopping.borrow() {
         let now = app.clock.now();
-        let next = match app.store.claim(now, now + LEASE, room(&held)).await {
+        let next = match app.store.claim(now, now + length, leases.room(room())).await {
             Ok(claimed) => {
                 for job in claimed.jobs {
-                    let work = work(app.clone(), job.clone());
-                    held.insert(running.spawn(work).id(), job);
+                    let (until, lease) = Lease::new(now + length);
+                    let task = running.spawn(under(app.clone(), job.clone(), lease));
+                    leases.insert(task.id(), job, until);
                 }
                 claimed.next
             }
             Err(error) => {
                 tracing::error!(%error, "could not claim jobs");
                 if error == StoreError::Full {
-                    end_unwritten(&app, now).await;
+                    end_unwritten(app, now).await;
                 }
                 Some(now + STORE_DELAY)
             }
         };
-        metrics::gauge!("gatepass_jobs_running").set(held.len() as f64);
+        let next = if shared { Some(next.map_or(now + LOOK, |next| next.min(now + LOOK))) } else { next };
+        metrics::gauge!("gatepass_jobs_running").set(leases.len() as f64);
         tokio::select! {
             () = app.work.notified() => {}
-            () = due(&app, next) => {}
-            Some(done) = running.join_next_with_id() => ended(&app, done, &mut held).await,
+            () = due(app, next) => {}
+            Some(done) = running.join_next_with_id() => ended(app, done, leases).await,
+            () = grown(&mut heads), if shared => {}
             () = app.stopped() => {}
         }
     }
     let finish = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(PATIENCE, finish).await.is_err() {
-        tracing::warn!("stopped with jobs unfinished; they go on at the next start");
+        tracing::warn!("stopped with jobs unfinished; they go on at the next start, or on another node");
     }
+}
+
+/// The log grew: maybe by what another node has work from.
+async fn grown(heads: &mut watch::Receiver<u64>) {
+    if heads.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(GAP).await;
 }
 
 /// See [`end::remove_unwritten`].
@@ -84,23 +109,19 @@ async fn due(app: &App, next: Option<Time>) {
     }
 }
 
-fn room(held: &HashMap<Id, Job>) -> Room {
-    let mut room = Room {
+fn room() -> Room {
+    Room {
         otherwise: PER_TARGET,
         by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET)]),
         at_most: PER_TARGET,
-    };
-    for job in held.values() {
-        room.take(&job.target);
     }
-    room
 }
 
-async fn ended(app: &App, done: Result<(Id, ()), tokio::task::JoinError>, held: &mut HashMap<Id, Job>) {
+async fn ended(app: &App, done: Result<(Id, ()), tokio::task::JoinError>, leases: &Leases) {
     match done {
-        Ok((id, ())) => drop(held.remove(&id)),
+        Ok((id, ())) => drop(leases.remove(id)),
         Err(error) => {
-            if let Some(job) = held.remove(&error.id()) {
+            if let Some(job) = leases.remove(error.id()) {
                 tracing::error!(kind = job.kind.name(), subject = %job.subject, "a worker broke off");
                 let due = app.clock.now() + TimeDelta::milliseconds(LONGEST_DELAY_MS as i64);
                 if let Err(error) = app.settle(&job, Settled::Again { due, failed: true }).await {
@@ -111,19 +132,36 @@ async fn ended(app: &App, done: Result<(Id, ()), tokio::task::JoinError>, held: 
     }
 }
 
+/// Does a job while its lease holds.
+async fn under(app: App, job: Job, lease: Lease) {
+    if lease.during(&*app.clock, work(&app, &job)).await.is_none() {
+        metrics::counter!("gatepass_leases_lost_total").increment(1);
+        let (kind, subject) = (job.kind.name(), job.subject);
+        tracing::warn!(kind, %subject, "the lease of a job ran out before it was done; it is done again");
+        lost(&app, &job);
+    }
+}
+
+/// Someone else has the job, or it is over: whatever this worker found no longer matters. What it was about to set
+/// up must not stay after the other one ended it.
+fn lost(app: &App, job: &Job) {
+    if job.kind == JobKind::Provision {
+        app.suspects.add(&job.target);
+    }
+}
+
 /// Does a job until what came of it is written down.
-async fn work(app: App, job: Job) {
+async fn work(app: &App, job: &Job) {
     loop {
         let outcome = match job.kind {
-            JobKind::Lapse => lapse(&app, &job).await,
-            JobKind::Provision => provision::run(&app, &job).await,
-            JobKind::Guard => guard::run(&app, &job).await,
-            JobKind::End => end::run(&app, &job).await,
+            JobKind::Lapse => lapse(app, job).await,
+            JobKind::Provision => provision::run(app, job).await,
+            JobKind::Guard => guard::run(app, job).await,
+            JobKind::End => end::run(app, job).await,
         };
         match outcome {
             Ok(()) => return,
-            // Someone else has the job, or it is over: whatever this worker found no longer matters.
-            Err(StoreError::LeaseLost) => return,
+            Err(StoreError::LeaseLost) => return lost(app, job),
             Err(error) => {
                 tracing::error!(%error, kind = job.kind.name(), subject = %job.subject, "could not write what a job did");
                 tokio::select! {

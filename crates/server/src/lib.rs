@@ -29,6 +29,7 @@ pub mod testing;
 pub mod tls;
 pub mod verify;
 mod views;
+pub mod worker;
 
 pub use config::{Config, ConfigError};
 pub use serve::{Options, Running, StartError, check, open_store, start};

@@ -38,6 +38,14 @@ enum Command {
         #[arg(long, value_enum, default_value = "text", env = "GATEPASS_LOG_FORMAT")]
         log_format: LogFormat,
     },
+    /// Do the work on the targets for the servers that share this configuration's PostgreSQL, and serve nobody.
+    Worker {
+        #[command(flatten)]
+        file: File,
+        /// How to log, on stderr.
+        #[arg(long, value_enum, default_value = "text", env = "GATEPASS_LOG_FORMAT")]
+        log_format: LogFormat,
+    },
     /// Copy the data of a server, also while it runs, into one file that was checked.
     Backup {
         #[command(flatten)]
@@ -118,6 +126,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             log(log_format);
             serve(Config::load(&file.config)?, listen).await
         }
+        Command::Worker { file, log_format } => {
+            log(log_format);
+            work(Config::load(&file.config)?).await
+        }
         Command::Backup { file, to } => {
             println!("{}", backup::backup(&directory(&file)?, &to)?);
             Ok(())
@@ -160,15 +172,20 @@ fn directory(file: &File) -> Result<PathBuf, Box<dyn Error>> {
     }
 }
 
-async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Error>> {
+/// Answers when the process is told to end.
+fn told() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut told = pin!(async {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    });
+    })
+}
+
+async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Error>> {
+    let mut told = pin!(told()?);
     raise_file_limit();
     let options = Options { listen, ..Options::default() };
     let running = tokio::select! {
@@ -182,6 +199,24 @@ async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Err
     tracing::info!("stopping");
     systemd::tell("STOPPING=1");
     running.shutdown().await;
+    Ok(())
+}
+
+async fn work(config: Config) -> Result<(), Box<dyn Error>> {
+    let mut told = pin!(told()?);
+    let worker = tokio::select! {
+        worker = gatepass_server::worker::start(config, Options::default()) => worker?,
+        () = &mut told => return Ok(()),
+    };
+    match worker.metrics {
+        Some(address) => println!("working, metrics on http://{address}"),
+        None => println!("working"),
+    }
+    systemd::tell("READY=1");
+    told.await;
+    tracing::info!("stopping");
+    systemd::tell("STOPPING=1");
+    worker.shutdown().await;
     Ok(())
 }
 

@@ -6,21 +6,61 @@ use chrono::TimeDelta;
 use gatepass_connectors::Connector;
 use gatepass_core::id::GrantId;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
 
 const EVERY: TimeDelta = TimeDelta::minutes(1);
+/// When the store does not say whose turn it is.
+const AGAIN: TimeDelta = TimeDelta::seconds(5);
 
-/// At start and every minute, until the server stops.
+/// Targets that may have something nobody will ask about any more.
+#[derive(Default)]
+pub struct Suspects {
+    targets: Mutex<BTreeSet<String>>,
+    bell: Notify,
+}
+
+impl Suspects {
+    /// Has a target looked at now instead of within a minute.
+    pub fn add(&self, target: &str) {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned());
+        self.bell.notify_one();
+    }
+
+    async fn taken(&self) -> BTreeSet<String> {
+        self.bell.notified().await;
+        std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// At start and every minute, until the server stops; of several nodes, one at a time.
 pub async fn run(app: App) {
     loop {
-        for (target, connector) in app.targets.iter() {
-            if let Err(error) = reconcile(&app, target, &**connector).await {
-                tracing::warn!(%error, target, "could not compare the target with the grants");
+        let now = app.clock.now();
+        let next = match app.store.turn("reconcile", now, now + EVERY).await {
+            Ok(None) => {
+                look(&app, |_| true).await;
+                now + EVERY
             }
-        }
+            Ok(Some(free)) => free,
+            Err(error) => {
+                tracing::warn!(%error, "could not ask which node compares the targets with the grants");
+                now + AGAIN
+            }
+        };
         app.limits.tidy();
         tokio::select! {
-            () = app.clock.sleep_until(app.clock.now() + EVERY) => {}
+            () = app.clock.sleep_until(next) => {}
+            suspects = app.suspects.taken() => look(&app, |target| suspects.contains(target)).await,
             () = app.stopped() => return,
+        }
+    }
+}
+
+async fn look(app: &App, which: impl Fn(&str) -> bool) {
+    for (target, connector) in app.targets.iter().filter(|(target, _)| which(target)) {
+        if let Err(error) = reconcile(app, target, &**connector).await {
+            tracing::warn!(%error, target, "could not compare the target with the grants");
         }
     }
 }

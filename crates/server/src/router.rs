@@ -58,6 +58,16 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What a worker answers: only how it is.
+pub fn of_worker(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| std::future::ready(Problem::new(Code::NotFound, "There is nothing at this address.")))
+        .with_state(app)
+}
+
 fn wrong_method() -> Problem {
     Problem::malformed("This address does not take this method.").with_status(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -12,12 +12,13 @@ use crate::limits::RateLimits;
 use crate::people::People;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Recorded, Store, StoreError};
 use crate::tls::{self, TlsError};
 use crate::{jobs, listen, reconcile, router};
 use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
-use gatepass_core::id::EventId;
+use gatepass_core::id::{CommandId, EventId};
+use gatepass_core::text::Digest;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -48,6 +49,11 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(
+        "a worker works for the servers that share a PostgreSQL, and this configuration has none: set “database”, or \
+         run “gatepass-server serve”, which does the work itself"
+    )]
+    Alone,
     #[error("another server already runs on {0}")]
     InUse(String),
     #[error("cannot listen on {0}: {1}")]
@@ -71,7 +77,17 @@ pub struct Running {
 }
 
 /// Ended when dropped.
-struct Tasks(Vec<JoinHandle<()>>);
+pub(crate) struct Tasks(pub Vec<JoinHandle<()>>);
+
+impl Tasks {
+    /// Waits until all have ended.
+    pub async fn end(&mut self) {
+        for task in &mut self.0 {
+            // A task only fails by a panic, which is logged where it happens.
+            let _ = task.await;
+        }
+    }
+}
 
 impl Drop for Tasks {
     fn drop(&mut self) {
@@ -86,7 +102,8 @@ pub async fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<d
     let Some(database) = &config.database else {
         return Ok(Arc::new(SqliteStore::open(&config.data, options)?));
     };
-    let password = connect::read(database.password.as_ref()).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let password =
+        connect::read(database.password.as_ref()).map_err(|e| StoreError::Failed(e.to_string()))?;
     let options = postgres::Options {
         url: database.url.clone(),
         password,
@@ -136,13 +153,33 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tasks.0.push(tokio::spawn(tls.follow(clock.clone(), stopping.clone())));
     }
 
-    let store = open_when_there(&config, options.sqlite).await?;
+    let (workers, drain) = (config.workers, config.drain);
+    let clock = if given { Some(clock) } else { None };
+    let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping).await?;
+    publish(&app, &url).await?;
+    tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
+    if workers {
+        tasks.0.extend(work(&app));
+    }
+    gate.open(router::router(app.clone()));
+    tracing::info!(%addr, url, "listening");
+    Ok(Running { addr, origin, url, app, drain, gate, stop, tasks, _lock: lock })
+}
+
+/// What every node is made of, once its store is there. `clock` instead of the store's or the machine's.
+pub(crate) async fn assemble(
+    config: Config,
+    targets: Targets,
+    clock: Option<Arc<dyn Clock>>,
+    sqlite: SqliteOptions,
+    stopping: watch::Receiver<bool>,
+) -> Result<(App, Option<rusqlite::Connection>), StartError> {
+    let store = open_when_there(&config, sqlite).await?;
     let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
-    let clock = if given { clock } else { store.clock().unwrap_or(clock) };
+    let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
     store.reclaim().await?;
     let people = People::load(&*store).await?;
     let auth = Auth::load(&*store).await?;
-    let drain = config.drain;
     let app = App(Arc::new(Inner {
         name: config.name,
         catalogue_hash: config.catalogue.hash(),
@@ -157,18 +194,15 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         trusted_proxies: config.trusted_proxies,
         targets,
         work: Notify::new(),
+        suspects: Default::default(),
         stopping,
     }));
-    publish(&app, &url).await?;
-    tasks.0.extend([
-        tokio::spawn(jobs::run(app.clone())),
-        tokio::spawn(reconcile::run(app.clone())),
-        tokio::spawn(Auth::follow(app.clone())),
-        tokio::spawn(follow(app.clone())),
-    ]);
-    gate.open(router::router(app.clone()));
-    tracing::info!(%addr, url, "listening");
-    Ok(Running { addr, origin, url, app, drain, gate, stop, tasks, _lock: lock })
+    Ok((app, lock))
+}
+
+/// Jobs and reconciling: what a node does by itself.
+pub(crate) fn work(app: &App) -> [JoinHandle<()>; 2] {
+    [tokio::spawn(jobs::run(app.clone())), tokio::spawn(reconcile::run(app.clone()))]
 }
 
 /// “Every address” is no address to connect to; from this machine, loopback is.
@@ -188,10 +222,7 @@ impl Running {
         self.gate.drain();
         tokio::time::sleep(self.drain).await;
         let _ = self.stop.send(true);
-        for task in &mut self.tasks.0 {
-            // A task only fails by a panic, which is logged where it happens.
-            let _ = task.await;
-        }
+        self.tasks.end().await;
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -206,7 +237,7 @@ impl Drop for Running {
 }
 
 /// Reads the people again when another process changed them.
-async fn follow(app: App) {
+pub(crate) async fn follow(app: App) {
     let mut outside = app.store.outside();
     loop {
         tokio::select! {
@@ -219,22 +250,40 @@ async fn follow(app: App) {
     }
 }
 
-/// Logs the catalogue when it is another than last time, and keeps where this server listens.
+/// Logs the catalogue when it is another than the one published last, and keeps where this server listens. Only at
+/// start: nodes with different catalogues, as during a rollout, do not answer each other for ever.
 async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
     const PUBLISHED: &str = "catalogue";
-    let mut change = Change { settings: vec![(EFFECTIVE_URL, url.to_owned())], ..Change::default() };
-    if app.store.setting(PUBLISHED).await?.as_deref() != Some(app.catalogue_hash.0.as_str()) {
-        change.settings.push((PUBLISHED, app.catalogue_hash.0.clone()));
-        change.events.push(Event {
-            id: EventId(Uuid::now_v7()),
-            at: app.clock.now(),
-            by: By::Gatepass,
-            request: None,
-            fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone() },
-            command: None,
-        });
+    let keep = vec![(EFFECTIVE_URL, url.to_owned())];
+    let last = app.store.setting(PUBLISHED).await?.unwrap_or_default();
+    // The hash, and which publication it was.
+    let (hash, count) = last.split_once(' ').unwrap_or((&last, "0"));
+    if hash == app.catalogue_hash.0 {
+        return app.commit(Change { settings: keep, ..Change::default() }).await.map(|_| ());
     }
-    app.commit(change).await.map(|_| ())
+    let count = count.parse::<u64>().unwrap_or(0) + 1;
+    let digest = Digest::of(format!("catalogue {count} {}", app.catalogue_hash.0).as_bytes());
+    // Of several nodes that start at once with the same news, one tells it.
+    let id = CommandId(Uuid::from_u128(u128::from_str_radix(&digest.0[..32], 16).unwrap_or(0)));
+    let mut change = Change {
+        command: Some(Recorded { id, digest, request: None }),
+        settings: keep.clone(),
+        ..Change::default()
+    };
+    change.settings.push((PUBLISHED, format!("{} {count}", app.catalogue_hash.0)));
+    change.events.push(Event {
+        id: EventId(Uuid::now_v7()),
+        at: app.clock.now(),
+        by: By::Gatepass,
+        request: None,
+        fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone() },
+        command: None,
+    });
+    match app.commit(change).await {
+        Err(StoreError::Repeated(_)) => app.commit(Change { settings: keep, ..Change::default() }).await,
+        other => other,
+    }
+    .map(|_| ())
 }
 
 /// One server per data directory. SQLite's own lock ends with the process, however it ends.

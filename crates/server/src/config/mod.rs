@@ -46,6 +46,8 @@ struct ServerSection {
     drain: Option<Spanned<String>>,
     tls: Option<tls::TlsSection>,
     spread: Option<Spanned<String>>,
+    workers: Option<Spanned<bool>>,
+    metrics_listen: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,10 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// When the server stops, devices are told to come back at random within this.
     pub spread: Duration,
+    /// Whether a server does jobs, too, or leaves them to workers.
+    pub workers: bool,
+    /// `HOST:PORT` of a worker's metrics.
+    pub metrics_listen: Option<String>,
     pub targets: Vec<Target>,
     pub catalogue: Catalogue,
 }
@@ -174,6 +180,20 @@ impl File {
         let limits = limits(server.limits, &mut faults);
         let trusted_proxies = network::check(server.trusted_proxies, &mut faults);
         let spread = spread(server.spread, &mut faults);
+        if let Some(listen) = &server.metrics_listen
+            && !is_address(listen.get_ref())
+        {
+            let message = format!("“{}” is not an address, expected HOST:PORT", listen.get_ref());
+            faults.push(fault(listen, message));
+        }
+        if let Some(workers) = &server.workers
+            && !workers.get_ref()
+            && database.is_none()
+        {
+            let message =
+                "a server without workers shares its database with some, expected “database” to be set";
+            faults.push(fault(workers, message));
+        }
         let drain = server.drain.map_or(Duration::ZERO, |text| match duration::parse(text.get_ref()) {
             Ok(seconds) => Duration::from_secs(seconds.into()),
             Err(message) => {
@@ -208,6 +228,8 @@ impl File {
             drain,
             tls,
             spread,
+            workers: server.workers.is_none_or(Spanned::into_inner),
+            metrics_listen: server.metrics_listen.map(Spanned::into_inner),
             targets: targets.into_iter().filter_map(target::Checked::usable).collect(),
             catalogue,
         })

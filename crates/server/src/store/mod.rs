@@ -325,6 +325,10 @@ pub trait Store: Send + Sync {
     /// whoever held them is gone. A shared store leaves the others' alone; they end by themselves.
     async fn reclaim(&self) -> Result<(), StoreError>;
 
+    /// Takes the turn at something that one node at a time does, such as `reconcile`, until `until`: `None`. When
+    /// another node has it: when that ends, or ended.
+    async fn turn(&self, at: &'static str, now: Time, until: Time) -> Result<Option<Time>, StoreError>;
+
     /// The command, the request it is about, and the one that extends.
     async fn load(&self, command: Option<CommandId>, request: Option<Lookup>) -> Result<Loaded, StoreError>;
     async fn detail(&self, request: &Request) -> Result<Detail, StoreError>;
@@ -348,5 +352,9 @@ pub trait Store: Send + Sync {
     /// The time that all nodes of a shared store go by; none where the machine's is the only one.
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         None
+    }
+    /// Whether other nodes may work on it.
+    fn shared(&self) -> bool {
+        self.clock().is_some()
     }
 }

@@ -303,6 +303,14 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    async fn turn(&self, at: &'static str, now: Time, until: Time) -> Result<Option<Time>, StoreError> {
+        if self.shared.link.write(&[sealed::turn(at, now, until)]).await?.is_ok() {
+            return Ok(None);
+        }
+        let taken = self.one(sealed::setting(at), |row| sealed::read_turn(get(row, 0)?)).await?;
+        Ok(Some(taken.unwrap_or(now)))
+    }
+
     async fn load(&self, command: Option<CommandId>, lookup: Option<Lookup>) -> Result<Loaded, StoreError> {
         let recorded = match command {
             Some(id) => self.one(command::find(id), |row| command::read(id, row)).await?,

@@ -1,7 +1,8 @@
-//! `sealed` and `setting`.
+//! `sealed` and `setting`, where the nodes' turns are kept too.
 
 use super::get;
-use super::step::Step;
+use super::step::{Miss, Step};
+use crate::Time;
 use crate::store::{Sealed, StoreError};
 use gatepass_core::id::{DeviceId, GrantId};
 use tokio_postgres::Row;
@@ -35,4 +36,23 @@ pub fn write_setting(key: &str, value: &str) -> Step {
     )
     .with(Type::TEXT, key.to_owned())
     .with(Type::TEXT, value.to_owned())
+}
+
+/// A turn is a setting with the time, in milliseconds, at which it ends. One that would last longer than the one that
+/// is asked for was taken before the clock was set back.
+pub fn turn(at: &str, now: Time, until: Time) -> Step {
+    Step::new(
+        "INSERT INTO setting AS s (key, value) VALUES ($1, ($3::bigint)::text)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value
+         WHERE s.value::bigint <= $2 OR s.value::bigint > $3 RETURNING 1",
+    )
+    .with(Type::TEXT, at.to_owned())
+    .with(Type::INT8, now.timestamp_millis())
+    .with(Type::INT8, until.timestamp_millis())
+    .or(Miss::Conflict)
+}
+
+pub fn read_turn(value: &str) -> Result<Time, StoreError> {
+    let millis = value.parse().map_err(|_| StoreError::Failed(format!("{value} is no turn")))?;
+    Time::from_timestamp_millis(millis).ok_or_else(|| StoreError::Failed(format!("{value} is no time")))
 }

@@ -22,6 +22,7 @@ use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use rusqlite::{Connection, OpenFlags};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct SqliteStore {
     writer: Writer,
     idle: Arc<Mutex<Vec<Connection>>>,
     readers: Arc<Semaphore>,
+    /// Until when each turn is taken; there is one node.
+    turns: Mutex<HashMap<&'static str, Time>>,
 }
 
 impl SqliteStore {
@@ -75,6 +78,7 @@ impl SqliteStore {
             path,
             idle: Arc::default(),
             readers: Arc::new(Semaphore::new(READERS)),
+            turns: Mutex::default(),
         })
     }
 
@@ -123,6 +127,15 @@ impl Store for SqliteStore {
 
     async fn reclaim(&self) -> Result<(), StoreError> {
         self.writer.reclaim().await
+    }
+
+    async fn turn(&self, at: &'static str, now: Time, until: Time) -> Result<Option<Time>, StoreError> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = turns.get(at).copied().filter(|taken| (*taken > now) && (*taken <= until));
+        if taken.is_none() {
+            turns.insert(at, until);
+        }
+        Ok(taken)
     }
 
     async fn load(&self, command: Option<CommandId>, lookup: Option<Lookup>) -> Result<Loaded, StoreError> {
