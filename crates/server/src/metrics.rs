@@ -143,6 +143,9 @@ pub async fn gather(app: &App) -> String {
         gauge!("gatepass_jobs_overdue_seconds").set(overdue as f64 / 1000.0);
         gauge!("gatepass_removal_alarms").set(backlog.alarms as f64);
     }
+    for (target, _) in app.targets.iter() {
+        counter!("gatepass_drift_total", "target" => target.clone()).increment(0);
+    }
     gauge!("gatepass_log_size").set(*app.store.heads().borrow() as f64);
     // What can't be measured keeps what it stood at.
     if let Ok(disk) = rustix::fs::statvfs(&here.data) {

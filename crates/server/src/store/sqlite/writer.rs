@@ -9,7 +9,7 @@ use gatepass_core::event::Fact;
 use gatepass_core::wire::Head;
 use rusqlite::Connection;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// The most steps in one transaction.
@@ -88,7 +88,17 @@ impl Writer {
     }
 
     pub async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
-        self.send(|reply| Step::Commit(Box::new(change), reply)).await
+        let from = Instant::now();
+        let done = self.send(|reply| Step::Commit(Box::new(change), reply)).await;
+        match &done {
+            Ok(_) => {
+                metrics::counter!("gatepass_commits_total", "store" => "sqlite").increment(1);
+                metrics::histogram!("gatepass_commit_seconds").record(from.elapsed().as_secs_f64());
+            }
+            Err(StoreError::Conflict) => metrics::counter!("gatepass_commit_conflicts_total").increment(1),
+            Err(_) => {}
+        }
+        done
     }
 
     pub async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError> {
@@ -178,6 +188,7 @@ impl Thread {
     }
 
     fn transaction(&mut self, batch: Vec<Step>, held: &mut Vec<Held>) -> Result<Head, StoreError> {
+        let from = Instant::now();
         let db = &self.db;
         let begun = db.execute_batch("BEGIN IMMEDIATE").map_err(fail).and_then(|()| event::sequencer(db));
         let mut sequencer = match begun {
@@ -228,6 +239,10 @@ impl Thread {
             event::write_head(db, &sequencer)?
         };
         db.execute_batch("COMMIT").map_err(fail)?;
+        if head.size > before {
+            metrics::histogram!("gatepass_sequencer_batch_events").record((head.size - before) as f64);
+            metrics::histogram!("gatepass_sequencer_seconds").record(from.elapsed().as_secs_f64());
+        }
         Ok(head)
     }
 }
