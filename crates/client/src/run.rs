@@ -77,7 +77,10 @@ impl Client {
         loop {
             tokio::select! {
                 hint = hints.next() => match hint {
-                    Ok(_) => self.sync().await?,
+                    Ok(size) => {
+                        self.joined()?.api.heard_of(size);
+                        self.sync().await?;
+                    }
                     Err(ended) => return Ok(ended),
                 },
                 () = self.0.kick.notified() => {

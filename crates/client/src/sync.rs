@@ -91,6 +91,8 @@ impl Client {
             return Err(Failure::new(Code::NotVerified, mismatch.what));
         }
         let witness = profile.witness()?;
+        // A node that has not heard of it yet would seem to have lost it.
+        joined.api.heard_of(witness.as_ref().map_or(0, |head| head.size));
         let mut cursor = blocking(&joined.cache, |cache| Ok(cache.position()?.cursor)).await?;
         let mut ahead = None;
         loop {

@@ -55,6 +55,9 @@ impl Joined {
         self.unanswered.sent(&meaning, now, &submit);
         let answer = post(submit).await;
         self.unanswered.heard(&meaning, &answer);
+        if let Ok(accepted) = &answer {
+            self.api.heard_of(accepted.head.size);
+        }
         answer
     }
 }

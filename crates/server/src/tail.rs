@@ -18,6 +18,8 @@ pub struct Tail(Mutex<Ring>);
 
 #[derive(Default)]
 struct Ring {
+    /// The store's own word on its size when it was last asked.
+    told: u64,
     entries: VecDeque<Stored>,
     seen: HashMap<RequestId, Arc<Seen>>,
     head: Option<Head>,
@@ -25,11 +27,24 @@ struct Ring {
 
 impl Tail {
     /// The log after a position; from memory when it is that new. One reader at a time reads the store for all.
-    pub async fn read(&self, store: &dyn Store, after: u64, limit: usize) -> Result<Slice, StoreError> {
-        let newest = *store.heads().borrow();
+    /// The answer is no older than `known`, a size that the reader heard of elsewhere: from another node maybe, whose
+    /// news did not arrive here yet.
+    pub async fn read(
+        &self,
+        store: &dyn Store,
+        after: u64,
+        limit: usize,
+        known: u64,
+    ) -> Result<Slice, StoreError> {
+        let told = *store.heads().borrow();
         let mut ring = self.0.lock().await;
-        if ring.head.as_ref().is_none_or(|h| h.size != newest) {
-            ring.catch_up(store, newest).await?;
+        if told < ring.told {
+            // The log went back: nothing of what is held counts any more.
+            *ring = Ring::default();
+        }
+        ring.told = told;
+        if ring.head.as_ref().is_none_or(|h| h.size < told.max(known).max(after)) {
+            ring.catch_up(store).await?;
         }
         match ring.slice(after, limit) {
             Some(slice) => Ok(slice),
@@ -42,26 +57,22 @@ impl Tail {
 }
 
 impl Ring {
-    async fn catch_up(&mut self, store: &dyn Store, newest: u64) -> Result<(), StoreError> {
-        if self.head.as_ref().is_some_and(|h| h.size > newest) {
-            // The log went back: nothing of what is held counts any more.
-            *self = Self::default();
-        }
+    async fn catch_up(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut after = match &self.head {
             // Far behind: what is between is not worth having.
-            Some(head) if newest - head.size <= KEPT as u64 => head.size,
+            Some(head) if self.told.saturating_sub(head.size) <= KEPT as u64 => head.size,
             _ => {
-                *self = Self::default();
-                newest
+                *self = Self { told: self.told, ..Self::default() };
+                self.told
             }
         };
         loop {
             let slice = store.entries(after, STEP).await?;
+            let last = slice.entries.len() < STEP;
             after += slice.entries.len() as u64;
             self.entries.extend(slice.entries);
             self.seen.extend(slice.seen);
-            let done = after >= slice.head.size;
-            if done {
+            if last || after >= slice.head.size {
                 self.head = Some(slice.head);
                 break;
             }
@@ -91,5 +102,53 @@ impl Ring {
         let named = entries.iter().filter_map(|e| e.request);
         let seen = named.filter_map(|r| Some((r, self.seen.get(&r)?.clone()))).collect();
         Some(Slice { entries, seen, head })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::Change;
+    use crate::store::sqlite::{SqliteOptions, SqliteStore};
+    use gatepass_core::event::{By, Event, Fact};
+    use gatepass_core::id::EventId;
+    use gatepass_core::text::Digest;
+    use uuid::Uuid;
+
+    async fn grow(store: &dyn Store, by: usize) {
+        let event = |n: usize| Event {
+            id: EventId(Uuid::now_v7()),
+            at: gatepass_core::Time::default(),
+            by: By::Gatepass,
+            request: None,
+            fact: Fact::CataloguePublished { catalogue: Digest::of(&n.to_be_bytes()) },
+            command: None,
+        };
+        store.commit(Change { events: (0..by).map(event).collect(), ..Change::default() }).await.unwrap();
+    }
+
+    fn places(slice: &Slice) -> Vec<u64> {
+        slice.entries.iter().map(|e| e.seq).collect()
+    }
+
+    #[tokio::test]
+    async fn it_gives_what_the_store_gives() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path(), SqliteOptions::default()).unwrap();
+        let tail = Tail::default();
+        for grown in [1, 3, KEPT + 10, 0, 2, 2 * STEP + 1] {
+            if grown > 0 {
+                grow(&store, grown).await;
+            }
+            let size = store.head().await.unwrap().size;
+            for after in [0, 1, size.saturating_sub(KEPT as u64), size - 1, size, size + 5] {
+                let (ours, theirs) = (
+                    tail.read(&store, after, 700, 0).await.unwrap(),
+                    store.entries(after, 700).await.unwrap(),
+                );
+                assert_eq!((places(&ours), ours.head), (places(&theirs), theirs.head), "after {after}");
+            }
+        }
     }
 }

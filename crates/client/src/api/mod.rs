@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
@@ -51,6 +51,8 @@ pub(crate) struct Api {
     token: tokio::sync::Mutex<Option<Token>>,
     offset_ms: AtomicI64,
     measured: AtomicBool,
+    /// How long the log is at least, as any node said.
+    known: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -79,7 +81,13 @@ impl Api {
             token: tokio::sync::Mutex::new(None),
             offset_ms: AtomicI64::new(offset_ms),
             measured: AtomicBool::new(false),
+            known: AtomicU64::new(0),
         })
+    }
+
+    /// The log was said to be so long. Whichever node is asked next is not to answer with less.
+    pub fn heard_of(&self, size: u64) {
+        self.known.fetch_max(size, Ordering::Relaxed);
     }
 
     pub fn key(&self) -> &Key {

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::sync::atomic::Ordering;
 
 /// Which requests a list holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +145,10 @@ impl Api {
 
     pub async fn log(&self, after: u64, limit: usize) -> Result<RawPage, Failure> {
         let sent = self.clock.now();
-        let page: RawPage = self.get(&format!("v1/log/events?after={after}&limit={limit}")).await?;
+        let known = self.known.load(Ordering::Relaxed);
+        let page: RawPage =
+            self.get(&format!("v1/log/events?after={after}&limit={limit}&size={known}")).await?;
+        self.heard_of(page.head.size);
         // A long answer was minutes in the making; only a short one tells the time.
         if page.entries.len() < 100 {
             self.measure(sent, page.now);

@@ -28,6 +28,8 @@ pub struct LogQuery {
     after: Option<u64>,
     /// 1 to 5000; 1000 unless given.
     limit: Option<usize>,
+    /// How long the log is at least, as this device heard, from whichever node.
+    size: Option<u64>,
 }
 
 /// [`LogPage`] with the events as they are stored: canonical JSON, not parsed again.
@@ -82,7 +84,8 @@ pub async fn events(
     }
     let people = app.people.now();
     let viewer = people.person(reader.person).ok_or(Code::Internal)?;
-    let whole = app.tail.read(&*app.store, query.after.unwrap_or(0), limit).await?;
+    let (after, known) = (query.after.unwrap_or(0), query.size.unwrap_or(0));
+    let whole = app.tail.read(&*app.store, after, limit, known).await?;
     let slice = store::slice(viewer, &whole);
     let (catalogue, directory) = (app.catalogue_hash.clone(), people.hash.clone());
     let (now, scope) = (app.clock.now(), scope(viewer));
