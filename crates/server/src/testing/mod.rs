@@ -10,18 +10,21 @@ use crate::Time;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::invite::{Invitation, Invited, invite};
-use crate::store::Stored;
 use crate::store::sqlite::SqliteOptions;
+use crate::store::{Stored, postgres};
 use crate::{Options, Running};
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use database::Database;
 use gatepass_connectors::Connector;
 use gatepass_connectors::fake::Fake;
 use gatepass_core::event::Event;
 use gatepass_core::wire::Enrolled;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -95,6 +98,29 @@ pub struct Setup {
     /// More lines of `[server]`.
     pub server: String,
     pub sqlite: SqliteOptions,
+    /// A database that is there already; otherwise one of the server's own, of the kind of [`shared`].
+    pub database: Option<postgres::Options>,
+}
+
+/// Whether servers of this test program keep their state in PostgreSQL: the programs named `on_postgres…` do. The
+/// same tests run in both kinds.
+pub fn shared() -> bool {
+    static SHARED: LazyLock<bool> = LazyLock::new(|| {
+        let program = std::env::current_exe().expect("this program has a name");
+        program.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("on_postgres"))
+    });
+    *SHARED
+}
+
+/// Lines of `[server]` for a database, its password in a file of `folder`.
+pub fn database_lines(options: &postgres::Options, folder: &Path) -> String {
+    std::fs::write(folder.join("database-password"), options.password.expose_secret())
+        .expect("write the password");
+    let direct = options.direct.as_ref().map(|url| format!(", direct = \"{url}\"")).unwrap_or_default();
+    format!(
+        "database = \"{}\"\npostgres = {{ password_file = \"database-password\", pooler = {}, connections = {}{direct} }}",
+        options.url, options.pooler, options.connections
+    )
 }
 
 impl Default for Setup {
@@ -105,11 +131,12 @@ impl Default for Setup {
             fake: Fake::new(),
             server: String::new(),
             sqlite: SqliteOptions::default(),
+            database: None,
         }
     }
 }
 
-/// A server in this process with a directory of its own.
+/// A server in this process with a directory, and where they are shared a database, of its own.
 pub struct TestServer {
     pub running: Option<Running>,
     pub config: Config,
@@ -119,6 +146,8 @@ pub struct TestServer {
     pub url: String,
     /// Taken at the next [`Self::up`].
     pub sqlite: SqliteOptions,
+    /// Its own, when it keeps its state in one.
+    pub database: Option<Database>,
     _directory: tempfile::TempDir,
     finished: bool,
 }
@@ -162,8 +191,12 @@ impl TestServer {
 
     pub async fn with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let database =
+            if shared() && setup.database.is_none() { Some(Database::fresh().await) } else { None };
+        let options = setup.database.or_else(|| database.as_ref().map(Database::options));
+        let lines = options.map(|o| database_lines(&o, directory.path())).unwrap_or_default();
         let text = format!(
-            "[server]\nname = \"test/gatepass\"\nlisten = \"127.0.0.1:0\"\ndata = \"./data\"\n{}\n{}",
+            "[server]\nname = \"test/gatepass\"\nlisten = \"127.0.0.1:0\"\ndata = \"./data\"\n{lines}\n{}\n{}",
             setup.server, setup.catalogue
         );
         let config = Config::parse(&text, &directory.path().join("gatepass.toml")).expect("a configuration");
@@ -175,6 +208,7 @@ impl TestServer {
             http: reqwest::Client::new(),
             url: String::new(),
             sqlite: setup.sqlite,
+            database,
             _directory: directory,
             finished: false,
         };

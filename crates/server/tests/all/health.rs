@@ -1,6 +1,4 @@
 use crate::redacted;
-use gatepass_core::wire::{Accepted, Page, RequestView};
-use gatepass_server::store::sqlite::SqliteOptions;
 use gatepass_server::testing::{Setup, TestServer};
 use serde_json::json;
 
@@ -55,40 +53,6 @@ async fn every_error_is_a_problem() {
     assert_eq!(text.status().as_u16(), 415);
     assert_eq!(text.headers()["content-type"], "application/problem+json");
     redacted(|| insta::assert_json_snapshot!("not_found", nowhere.body));
-    server.finish().await;
-}
-
-#[tokio::test]
-async fn a_full_disk_is_said_and_the_server_stays_up() {
-    let sqlite = SqliteOptions { max_pages: Some(110) };
-    let mut server = TestServer::with(Setup { sqlite, ..Setup::default() }).await;
-    let mut tomas = server.person("tomas", &["backend"]).await;
-    server.person("dana", &["dba"]).await;
-    server.person("olga", &["oncall"]).await;
-    let mut asked = Vec::new();
-    let refused = loop {
-        let answer = tomas.ask("write", 60).await;
-        if answer.status != 201 {
-            break answer;
-        }
-        asked.push(answer.get::<Accepted>().request);
-    };
-    assert_eq!((refused.status, refused.code()), (507, "disk_full"));
-    redacted(|| insta::assert_json_snapshot!("disk_full", refused.body));
-    assert!(!asked.is_empty());
-    // What was there is there, and no more.
-    let list: Page<RequestView> = tomas.get("/v1/requests?limit=1000").await.get();
-    assert_eq!(list.items.len(), asked.len());
-    assert_eq!(tomas.get("/readyz").await.status, 200);
-
-    server.down().await;
-    server.sqlite = SqliteOptions::default();
-    server.up().await;
-    tomas.url = server.url.clone();
-    tomas.sign_in().await;
-    for request in &asked {
-        tomas.withdraw(request).await.get::<Accepted>();
-    }
     server.finish().await;
 }
 

@@ -210,6 +210,9 @@ proptest! {
                 world.take(step).await;
             }
             world.settle().await;
+            // On a shared store the last events may still be on their way; a server that stopped has waited for its own.
+            world.server.down().await;
+            world.server.up().await;
             let events: Vec<Event> = world.server.events().await.into_iter().map(|(_, e)| e).collect();
             let rows = check(&events);
             for (id, request) in rows {

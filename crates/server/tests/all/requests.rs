@@ -2,7 +2,7 @@ use crate::redacted;
 use chrono::TimeDelta;
 use gatepass_core::command::Command;
 use gatepass_core::wire::{Accepted, Page, RequestView, Submit, Verdict};
-use gatepass_server::testing::{Answer, Setup, TestClock, TestServer, salted};
+use gatepass_server::testing::{Answer, Setup, TestClock, TestServer, salted, shared};
 use serde_json::json;
 
 #[tokio::test]
@@ -147,8 +147,12 @@ async fn a_repeated_command_is_one_command() {
     let submit = Submit { command: tomas.sign(command.clone()), texts: vec![reason.clone(), ticket.clone()] };
     // All at once, and once more.
     let sends = (0..8).map(|_| tomas.post("/v1/requests", &submit));
-    for answer in futures_util::future::join_all(sends).await {
-        assert_eq!(answer.get::<Accepted>().request.number, "R-1");
+    let answers = futures_util::future::join_all(sends).await;
+    let number = answers[0].get::<Accepted>().request.number;
+    // On a shared store, a write that came too late has used a number up.
+    assert!(number == "R-1" || shared(), "{number}");
+    for answer in answers {
+        assert_eq!(answer.get::<Accepted>().request.number, number);
     }
     assert_eq!(server.kinds().await.iter().filter(|k| **k == "request.created").count(), 1);
 
@@ -165,7 +169,7 @@ async fn a_repeated_command_is_one_command() {
     let signed = tomas.key.sign("request.create", &other).unwrap();
     let reused = tomas.post("/v1/requests", &Submit { command: signed, texts: vec![reason, ticket] }).await;
     assert_eq!((reused.status, reused.code()), (409, "id_reused"));
-    let request = tomas.request("R-1").await;
+    let request = tomas.request(&number).await;
     tomas.withdraw(&request).await.get::<Accepted>();
     server.finish().await;
 }

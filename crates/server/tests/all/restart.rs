@@ -6,27 +6,49 @@ use gatepass_core::text::Digest;
 use gatepass_core::wire::{Accepted, Challenge, EnrollSubmit, GrantState, GrantView, Session, Submit};
 use gatepass_log::Key;
 use gatepass_server::clock::{Clock as _, SystemClock};
-use gatepass_server::testing::{PATIENCE, salted};
+use gatepass_server::testing::database::Database;
+use gatepass_server::testing::{PATIENCE, database_lines, salted, shared};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::Stdio;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_gatepass-server");
 
-fn config(directory: &Path, target: &str) {
-    let text = format!(
-        r#"
+/// A directory with a configuration, and what the server keeps.
+struct Home {
+    directory: TempDir,
+    database: Option<Database>,
+}
+
+impl Home {
+    /// `target` is more of the target.
+    async fn new(target: &str) -> Self {
+        let database = if shared() { Some(Database::fresh().await) } else { None };
+        let home = Self { directory: tempfile::tempdir().unwrap(), database };
+        home.configure(target);
+        home
+    }
+
+    /// Answers how many lines come before those of `target`.
+    fn configure(&self, target: &str) -> usize {
+        let database = self.database.as_ref().map(|d| database_lines(&d.options(), self.directory.path()));
+        let head = format!(
+            r#"
 [server]
 name = "test/gatepass"
 listen = "127.0.0.1:0"
 data = "./data"
+{}
 [[target]]
 id = "pg"
 kind = "fake"
-{target}
+"#,
+            database.unwrap_or_default()
+        );
+        let catalogue = r#"
 [[resource]]
 id = "orders-db"
 name = "Orders database"
@@ -40,33 +62,42 @@ ask = ["backend"]
 approve = []
 default = "1m"
 max = "1h"
-"#
-    );
-    std::fs::write(directory.join("gatepass.toml"), text).unwrap();
-}
+"#;
+        std::fs::write(self.directory.path().join("gatepass.toml"), format!("{head}{target}{catalogue}"))
+            .unwrap();
+        head.lines().count()
+    }
 
-fn command(directory: &Path, what: &str) -> Command {
-    let mut command = Command::new(SERVER);
-    command.arg(what).arg("--config").arg(directory.join("gatepass.toml"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    command
-}
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(SERVER);
+        command.arg(what).arg("--config").arg(self.directory.path().join("gatepass.toml"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command
+    }
 
-/// Starts it and reads where it listens.
-async fn serve(directory: &Path) -> (Child, String) {
-    let mut child = command(directory, "serve").spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
-    let url = line.strip_prefix("listening on ").expect("where it listens").to_owned();
-    (child, url)
-}
+    /// As if it were as long ago as a lease lasts that a node died. The only node of a directory takes over at once.
+    fn leases_end(&self) {
+        if let Some(database) = &self.database {
+            database.psql("UPDATE job SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL");
+        }
+    }
 
-async fn invite(directory: &Path) -> Value {
-    let mut command = command(directory, "invite");
-    command.args(["--person", "tomas", "--name", "Tomas", "--groups", "backend", "--json"]);
-    let done = command.output().await.unwrap();
-    assert!(done.status.success());
-    serde_json::from_slice(&done.stdout).expect("one JSON document")
+    /// Starts it and reads where it listens.
+    async fn serve(&self) -> (Child, String) {
+        let mut child = self.command("serve").spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
+        let url = line.strip_prefix("listening on ").expect("where it listens").to_owned();
+        (child, url)
+    }
+
+    async fn invite(&self) -> Value {
+        let mut command = self.command("invite");
+        command.args(["--person", "tomas", "--name", "Tomas", "--groups", "backend", "--json"]);
+        let done = command.output().await.unwrap();
+        assert!(done.status.success());
+        serde_json::from_slice(&done.stdout).expect("one JSON document")
+    }
 }
 
 struct Client {
@@ -171,10 +202,9 @@ fn code(invited: &Value) -> &str {
 #[tokio::test]
 async fn killed_between_any_two_steps_it_goes_on() {
     for state in [GrantState::Scheduled, GrantState::Provisioning, GrantState::Active, GrantState::Ending] {
-        let directory = tempfile::tempdir().unwrap();
-        config(directory.path(), "delay = \"700ms\"");
-        let (mut server, url) = serve(directory.path()).await;
-        let mut client = Client::join(&url, code(&invite(directory.path()).await)).await;
+        let home = Home::new("delay = \"700ms\"").await;
+        let (mut server, url) = home.serve().await;
+        let mut client = Client::join(&url, code(&home.invite().await)).await;
         client.ask(1).await;
         // Killed as soon as it is asked for, or while the slow target is at it.
         if state != GrantState::Scheduled {
@@ -182,7 +212,8 @@ async fn killed_between_any_two_steps_it_goes_on() {
         }
         server.start_kill().unwrap();
         server.wait().await.unwrap();
-        let (mut server, url) = serve(directory.path()).await;
+        home.leases_end();
+        let (mut server, url) = home.serve().await;
         client.url = url;
         client.sign_in().await;
         client.until(GrantState::Ended).await;
@@ -196,15 +227,13 @@ async fn killed_between_any_two_steps_it_goes_on() {
 
 #[tokio::test]
 async fn invited_with_the_server_running_or_not() {
-    let directory = tempfile::tempdir().unwrap();
-    config(directory.path(), "");
+    let home = Home::new("").await;
     // It takes a free port: before it ever listened there is no address for a link.
-    let early =
-        command(directory.path(), "invite").args(["--person", "a", "--name", "A"]).output().await.unwrap();
+    let early = home.command("invite").args(["--person", "a", "--name", "A"]).output().await.unwrap();
     assert!(!early.status.success());
 
-    let (mut server, url) = serve(directory.path()).await;
-    let invited = invite(directory.path()).await;
+    let (mut server, url) = home.serve().await;
+    let invited = home.invite().await;
     let link = invited["link"].as_str().unwrap();
     let encoded = url.replace(':', "%3A").replace('/', "%2F").replace('.', "%2E");
     assert!(link.starts_with(&format!("gatepass://join?server={encoded}&code=")), "{link}");
@@ -212,7 +241,7 @@ async fn invited_with_the_server_running_or_not() {
     let client = Client::join(&url, code(&invited)).await;
 
     // The running server sees groups that another process changed.
-    let mut again = command(directory.path(), "invite");
+    let mut again = home.command("invite");
     again.args(["--person", "tomas", "--name", "Tomas T", "--groups", "backend,dba"]);
     let printed = again.output().await.unwrap();
     assert!(String::from_utf8(printed.stdout).unwrap().starts_with("gatepass://join?"));
@@ -229,23 +258,29 @@ async fn invited_with_the_server_running_or_not() {
     let me = tokio::time::timeout(PATIENCE, seen).await.expect("the server notices");
     assert_eq!(me["person"]["name"], "Tomas T");
 
-    // A second server over the same data is refused; asked to stop, the first ends well.
-    let second = command(directory.path(), "serve").output().await.unwrap();
-    assert!(!second.status.success());
+    // A second server over the same directory is refused, and one over the same database is another node.
+    if shared() {
+        let (_second, other) = home.serve().await;
+        let request = client.http.get(format!("{other}/v1/me")).bearer_auth(&client.token);
+        assert_eq!(request.send().await.unwrap().json::<Value>().await.unwrap(), me);
+    } else {
+        let second = home.command("serve").output().await.unwrap();
+        assert!(!second.status.success());
+    }
+    // Asked to stop, it ends well.
     let pid = i32::try_from(server.id().unwrap()).unwrap();
     assert!(Command::new("kill").arg(pid.to_string()).status().await.unwrap().success());
     let status = tokio::time::timeout(PATIENCE, server.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
     // Stopped, it can still be invited to.
-    assert_eq!(invite(directory.path()).await["person"], "tomas");
+    assert_eq!(home.invite().await["person"], "tomas");
 }
 
 #[tokio::test]
 async fn the_token_key_is_changed_beside_a_running_server() {
-    let directory = tempfile::tempdir().unwrap();
-    config(directory.path(), "");
-    let (mut server, url) = serve(directory.path()).await;
-    let mut client = Client::join(&url, code(&invite(directory.path()).await)).await;
+    let home = Home::new("").await;
+    let (mut server, url) = home.serve().await;
+    let mut client = Client::join(&url, code(&home.invite().await)).await;
     let status = async |token: &str| {
         let request = client.http.get(format!("{url}/v1/me")).bearer_auth(token);
         request.send().await.unwrap().status().as_u16()
@@ -254,7 +289,7 @@ async fn the_token_key_is_changed_beside_a_running_server() {
     let mut changed = client.token.clone();
     changed.replace_range(8..9, if changed[8..9] == *"A" { "B" } else { "A" });
     for known in [true, false] {
-        let done = command(directory.path(), "rotate-token-key").output().await.unwrap();
+        let done = home.command("rotate-token-key").output().await.unwrap();
         assert!(done.status.success());
         assert_eq!(done.stdout, b"changed; tokens stamped before stay good until they end\n");
         if known {
@@ -276,23 +311,23 @@ async fn the_token_key_is_changed_beside_a_running_server() {
     assert_eq!(client.me().await, 200);
     server.start_kill().unwrap();
     server.wait().await.unwrap();
-    let (_server, url) = serve(directory.path()).await;
+    let (_server, url) = home.serve().await;
     client.url = url;
     assert_eq!(client.me().await, 200, "the session outlives the server");
 }
 
 #[tokio::test]
 async fn checked_before_it_is_served() {
-    let directory = tempfile::tempdir().unwrap();
-    config(directory.path(), "");
-    let good = command(directory.path(), "check").output().await.unwrap();
+    let home = Home::new("").await;
+    let good = home.command("check").output().await.unwrap();
     assert!(good.status.success());
     assert_eq!(String::from_utf8(good.stdout).unwrap(), "ok: 1 targets, 1 resources, 1 roles\n");
-    config(directory.path(), "dleay = \"1s\"");
+    let line = home.configure("dleay = \"1s\"") + 1;
     for what in ["check", "serve"] {
-        let bad = command(directory.path(), what).stderr(Stdio::piped()).output().await.unwrap();
+        let bad = home.command(what).stderr(Stdio::piped()).output().await.unwrap();
         let said = String::from_utf8(bad.stderr).unwrap();
         assert!(!bad.status.success());
-        assert!(said.contains("gatepass.toml:9:1: unknown field dleay, expected one of"), "{said}");
+        let place = format!("gatepass.toml:{line}:1: unknown field dleay, expected one of");
+        assert!(said.contains(&place), "{said}");
     }
 }
