@@ -1,5 +1,7 @@
 //! A private PostgreSQL.
 
+mod replica;
+
 use crate::watch::Watched;
 use std::fs::Permissions;
 use std::io::{Read, Write};
@@ -232,7 +234,9 @@ fn template() -> Arc<TempDir> {
         "trust",
     ]);
     run(&mut initdb);
-    let access = "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let access = "local all,replication postgres trust\n\
+                  host replication postgres 127.0.0.1/32 trust\n\
+                  host all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(data.join("pg_hba.conf"), access).expect("write pg_hba.conf");
     let made = Arc::new(dir);
     *shared = Arc::downgrade(&made);

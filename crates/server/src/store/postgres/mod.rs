@@ -3,6 +3,7 @@
 
 mod clock;
 mod command;
+mod durability;
 mod event;
 mod follow;
 mod job;
@@ -152,6 +153,10 @@ impl PostgresStore {
             name: machine(),
         });
         follow::measure(&shared).await?;
+        match durability::risks(&shared.link).await {
+            Ok(risks) => risks.iter().for_each(|risk| tracing::warn!("{risk}")),
+            Err(error) => tracing::warn!(%error, "could not ask what the database can lose"),
+        }
         let mut tasks = vec![
             tokio::spawn(follow::sequence(shared.clone())).abort_handle(),
             tokio::spawn(follow::look(shared.clone())).abort_handle(),
@@ -161,6 +166,11 @@ impl PostgresStore {
             tasks.push(tokio::spawn(follow::listen(shared.clone(), place)).abort_handle());
         }
         Ok(Self { shared, tasks })
+    }
+
+    /// What the database, as it is set up, can lose although it confirmed it: a sentence for each.
+    pub async fn risks(&self) -> Result<Vec<String>, StoreError> {
+        durability::risks(&self.shared.link).await
     }
 
     /// Brings the schema up to date, as the role that owns it.
