@@ -12,6 +12,7 @@ pub mod person;
 pub mod process;
 pub mod server;
 pub mod session;
+pub mod soak;
 pub mod tray;
 pub mod wait;
 pub mod world;
