@@ -232,6 +232,10 @@ pub fn words(command: &Command, texts: &[SaltedText]) -> Result<(Words, Texts), 
             let detail = format!("The {field} is too long: at most {MAX_TEXT_BYTES} bytes.");
             return Err(Problem::new(Code::TextTooLong, detail));
         }
+        if text.text.contains('\0') {
+            // No database keeps it, and nobody types it.
+            return Err(Problem::malformed(format!("The {field} has a NUL character in it.")));
+        }
         let place = match field {
             "reason" => &mut words.reason,
             "ticket" => &mut words.ticket,

@@ -103,6 +103,9 @@ fn check(body: &Enroll, submit: &EnrollSubmit) -> Result<(), Problem> {
     if submit.name.digest().as_ref() != Some(&body.name) {
         return Err(Problem::new(Code::DigestMismatch, "The device’s name is not the one that was signed."));
     }
+    if submit.name.text.contains('\0') {
+        return Err(Problem::malformed("The device’s name has a NUL character in it."));
+    }
     if submit.name.text.len() > MAX_NAME {
         return Err(Problem::new(
             Code::TextTooLong,

@@ -51,6 +51,7 @@ async fn every_refusal_says_why() {
         ("ticket_required", ask("write", 60, Some("r"), None).await),
         ("ticket_mismatch", ask("write", 60, Some("r"), Some("inc-1")).await),
         ("text_too_long", ask("write", 60, Some(&long), Some("INC-1")).await),
+        ("malformed", ask("write", 60, Some("a\0b"), Some("INC-1")).await),
         ("not_allowed_to_ask", outsider.ask("read", 60).await),
     ];
     let mut said = Vec::new();
