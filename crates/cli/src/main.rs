@@ -9,6 +9,10 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use exit::Trouble;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long threads have to end.
+const GRACE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = match args::Cli::try_parse() {
@@ -20,8 +24,9 @@ fn main() -> ExitCode {
     let done = match runtime {
         Ok(runtime) => {
             let done = runtime.block_on(run::run(cli));
-            // A blocked keyring or resolver must not hold the exit.
-            runtime.shutdown_background();
+            // What still works with the cache ends first: the exit takes OpenSSL from under it. A blocked keyring or
+            // resolver must not hold the exit.
+            runtime.shutdown_timeout(GRACE);
             done
         }
         Err(error) => Err(Trouble::Usage(format!("The runtime can’t start: {error}"))),
