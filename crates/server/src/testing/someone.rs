@@ -29,7 +29,7 @@ pub fn salted(text: &str) -> SaltedText {
 pub struct Someone {
     pub id: PersonId,
     pub device: DeviceId,
-    pub key: Key,
+    pub key: Arc<Key>,
     pub seal: crypto_box::SecretKey,
     pub token: String,
     pub clock: Arc<dyn Clock>,
@@ -40,17 +40,36 @@ pub struct Someone {
 impl Someone {
     /// A device that nobody knows yet.
     pub fn new(server: &TestServer) -> Self {
+        Self::of(server.http.clone(), server.url.clone(), server.clock.clone())
+    }
+
+    /// The same, of a server anywhere.
+    pub fn of(http: reqwest::Client, url: String, clock: Arc<dyn Clock>) -> Self {
         let mut secret = [0; 32];
         OsRng.fill_bytes(&mut secret);
         Self {
             id: PersonId(Uuid::nil()),
             device: DeviceId(Uuid::now_v7()),
-            key: Key::from_bytes(&secret),
+            key: Arc::new(Key::from_bytes(&secret)),
             seal: crypto_box::SecretKey::generate(&mut OsRng),
             token: String::new(),
-            clock: server.clock.clone(),
-            http: server.http.clone(),
-            url: server.url.clone(),
+            clock,
+            http,
+            url,
+        }
+    }
+
+    /// The same device, speaking to another node.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self {
+            key: self.key.clone(),
+            seal: self.seal.clone(),
+            token: self.token.clone(),
+            clock: self.clock.clone(),
+            http: self.http.clone(),
+            url: url.to_owned(),
+            ..*self
         }
     }
 
