@@ -5,7 +5,7 @@ mod systemd;
 use clap::{Args, Parser, Subcommand};
 use gatepass_server::backup;
 use gatepass_server::clock::{Clock as _, SystemClock};
-use gatepass_server::config::Kept;
+use gatepass_server::config::{Database, Kept};
 use gatepass_server::invite::{Invitation, invite};
 use gatepass_server::{Config, Options};
 use std::error::Error;
@@ -120,6 +120,9 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let roles: usize = config.catalogue.resources.iter().map(|r| r.roles.len()).sum();
             let (targets, resources) = (config.targets.len(), config.catalogue.resources.len());
             println!("ok: {targets} targets, {resources} resources, {roles} roles");
+            if let Some(note) = config.database.as_ref().and_then(Database::note) {
+                eprintln!("note: {note}");
+            }
             Ok(())
         }
         Command::Serve { file, listen, log_format } => {

@@ -50,7 +50,7 @@ impl From<Failed> for TargetError {
             Failed::Told(error) => error,
             Failed::Said(error) => match error.as_db_error() {
                 Some(said) => sort(said),
-                None if tls(&error) => Self::Configuration(chain(&error)),
+                None if disagree_on_tls(&error) => Self::Configuration(chain(&error)),
                 None => Self::Unreachable(chain(&error)),
             },
         }
@@ -84,7 +84,7 @@ fn ending(code: &SqlState) -> bool {
 }
 
 /// The two sides can't agree on TLS, as opposed to a connection that broke while they tried.
-fn tls(error: &Error) -> bool {
+pub fn disagree_on_tls(error: &Error) -> bool {
     let broke = causes(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() != io::ErrorKind::InvalidData);

@@ -18,6 +18,7 @@ use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
 use link::Link;
+pub use failed::disagree_on_tls;
 pub use place::Place;
 use secrecy::SecretString;
 use std::sync::Arc;

@@ -1,12 +1,14 @@
 //! `database` and `[server.postgres]`: one PostgreSQL that several nodes share.
 
 use super::{Password, fault};
+use gatepass_connectors::postgres::Place;
 use gatepass_core::catalogue::Fault;
+use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSection {
     password_file: Option<Spanned<String>>,
@@ -44,24 +46,20 @@ impl Database {
 
 pub fn check(
     url: Option<Spanned<String>>,
-    section: Option<PostgresSection>,
+    section: Option<Spanned<PostgresSection>>,
     folder: &Path,
     faults: &mut Vec<Fault>,
 ) -> Option<Database> {
-    let url = url?;
-    let Some(section) = section else {
-        check_url(&url, faults);
-        return Some(Database {
-            url: url.into_inner(),
-            password: None,
-            direct: None,
-            pooler: false,
-            connections: CONNECTIONS,
-        });
+    let Some(url) = url else {
+        if let Some(section) = section {
+            let message = "there is no database for this, expected database = \"postgres://…\" in [server]";
+            faults.push(fault(&section, message));
+        }
+        return None;
     };
-    check_url(&url, faults);
-    if let Some(direct) = &section.direct {
-        check_url(direct, faults);
+    let section = section.map(Spanned::into_inner).unwrap_or_default();
+    for url in [Some(&url), section.direct.as_ref()].into_iter().flatten() {
+        check_url(url, faults);
     }
     if let (Some(_), Some(env)) = (&section.password_file, &section.password_env) {
         faults.push(fault(env, "there are two passwords, expected either password_file or password_env"));
@@ -89,6 +87,13 @@ pub fn check(
         readable(file, &path, "a file with certificates in PEM", faults);
         path
     });
+    if let (Some(file), Some(path)) = (&section.ca_file, &authorities)
+        && faults.is_empty()
+        && let Err(error) =
+            Place::parse(&verified(url.get_ref().clone(), Some(path)), &SecretString::default())
+    {
+        faults.push(fault(file, format!("{error}, expected a file with certificates in PEM")));
+    }
     let connections = match &section.connections {
         Some(given) if !(2..=1_000).contains(given.get_ref()) => {
             faults.push(fault(
@@ -110,17 +115,20 @@ pub fn check(
 }
 
 fn check_url(url: &Spanned<String>, faults: &mut Vec<Fault>) {
+    const EXPECTED: &str = "expected postgres://USER@HOST:PORT/DATABASE";
     let text = url.get_ref();
     let Some(rest) = ["postgres://", "postgresql://"].iter().find_map(|s| text.strip_prefix(s)) else {
-        faults.push(fault(url, "this is not a PostgreSQL URL, expected postgres://USER@HOST:PORT/DATABASE"));
+        faults.push(fault(url, format!("this is not a PostgreSQL URL, {EXPECTED}")));
         return;
     };
     let user = rest.split('/').next().unwrap_or_default().rsplit_once('@').map_or("", |(user, _)| user);
-    if user.contains(':') {
+    if user.contains(':') || text.contains("?password=") || text.contains("&password=") {
         faults.push(fault(
             url,
             "the URL has a password in it, expected [server.postgres] password_file or password_env instead",
         ));
+    } else if let Err(error) = Place::parse(text, &SecretString::default()) {
+        faults.push(fault(url, format!("{error}, {EXPECTED}")));
     }
 }
 

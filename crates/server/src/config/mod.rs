@@ -40,7 +40,7 @@ struct ServerSection {
     public_url: Option<Spanned<String>>,
     data: Option<Spanned<String>>,
     database: Option<Spanned<String>>,
-    postgres: Option<database::PostgresSection>,
+    postgres: Option<Spanned<database::PostgresSection>>,
     limits: Option<LimitsSection>,
     trusted_proxies: Option<Vec<Spanned<String>>>,
     drain: Option<Spanned<String>>,

@@ -1,5 +1,5 @@
 use gatepass_server::Config;
-use gatepass_server::config::Limits;
+use gatepass_server::config::{Database, Limits, Password};
 use std::path::Path;
 
 const GOOD: &str = r#"
@@ -57,24 +57,94 @@ fn a_fault_says_where_it_is_and_what_was_expected() {
         ("url = \"postgres", "hosts = [\"a\"]\nurl = \"postgres"),
         ("ask = [\"backend\"]", "ask = []"),
         ("[server]", "[server]\nlisten = \"7420\""),
-        ("[server]", "[server]\ndatabase = \"postgres://gatepass@db/gatepass\""),
         ("[server]", "[server]\ncolour = \"red\""),
         ("[server]", "[server"),
         ("url = \"postgres", "password_file = \"./missing\"\nurl = \"postgres"),
         ("url = \"postgres", "password_env = \"GATEPASS_TEST_NOT_SET\"\nurl = \"postgres"),
     ]
     .iter()
-    .map(|(from, to)| {
-        let text = GOOD.replacen(from, to, 1);
-        assert_ne!(text, GOOD);
-        parse(&text).expect_err(to).join("\n")
-    })
+    .map(|(from, to)| fault(from, to))
     .collect();
+    insta::assert_snapshot!(faults.join("\n\n"));
+}
+
+/// What the good configuration is told with `from` replaced.
+fn fault(from: &str, to: &str) -> String {
+    let text = GOOD.replacen(from, to, 1);
+    assert_ne!(text, GOOD);
+    let faults = parse(&text).expect_err(to);
     assert!(
         faults.iter().all(|f| f.starts_with("/etc/gatepass/gatepass.toml:") && f.contains("expected")),
         "{faults:#?}"
     );
-    insta::assert_snapshot!(faults.join("\n\n"));
+    faults.join("\n")
+}
+
+#[test]
+fn a_shared_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.path().join("password"), "secret").unwrap();
+    let with = |lines: &str| {
+        let text = GOOD.replacen("[server]", &format!("[server]\n{lines}"), 1);
+        Config::parse(&text, &directory.path().join("gatepass.toml")).map(|c| c.database)
+    };
+    assert_eq!(with("").unwrap(), None);
+    let url = "postgres://gatepass@db.example.com/gatepass";
+    let plain =
+        Database { url: url.to_owned(), password: None, direct: None, pooler: false, connections: 16 };
+    assert_eq!(with(&format!("database = \"{url}\"")).unwrap(), Some(plain.clone()));
+    let whole = format!(
+        "database = \"{url}\"\npostgres = {{ password_file = \"password\", ca_file = \"ca.pem\", pooler = true, \
+         direct = \"postgres://gatepass@one.example.com/gatepass?connect_timeout=3\", connections = 40 }}"
+    );
+    let whole = with(&whole).unwrap().unwrap();
+    assert_eq!(whole.password, Some(Password::File(directory.path().join("password"))));
+    assert_eq!((whole.pooler, whole.connections, whole.note()), (true, 40, None));
+    // Whoever names authorities wants them asked, on every way.
+    for (given, by) in [(&whole.url, '?'), (whole.direct.as_ref().unwrap(), '&')] {
+        assert!(given.contains(&format!("{by}sslmode=verify-full&sslrootcert=")), "{given}");
+    }
+    let behind = with(&format!("database = \"{url}\"\npostgres.pooler = true")).unwrap().unwrap();
+    assert!(behind.note().unwrap().contains("looks every second"));
+    std::fs::write(directory.path().join("ca.pem"), "no certificate").unwrap();
+    let empty = with(&format!("database = \"{url}\"\npostgres.ca_file = \"ca.pem\"")).unwrap_err();
+    assert!(empty.lines[0].ends_with("expected a file with certificates in PEM"), "{empty}");
+}
+
+#[test]
+fn a_fault_of_a_shared_database_says_where_it_is() {
+    let good = "database = \"postgres://gatepass@db/gatepass\"";
+    let url = |url: &str| format!("[server]\ndatabase = \"{url}\"");
+    let section = |lines: &str| format!("[server]\n{good}\npostgres = {{ {lines} }}");
+    let faults: Vec<String> = [
+        url("mysql://gatepass@db/gatepass"),
+        url("postgres://gatepass:hunter2@db/gatepass"),
+        url("postgres://gatepass@db/gatepass?password=hunter2"),
+        url("postgres://db/gatepass"),
+        url("postgres://gatepass@db"),
+        url("postgres://gatepass@/gatepass"),
+        url("postgres://gatepass@db:port/gatepass"),
+        url("postgres://gatepass@db/gatepass?sslmode=verify-ca"),
+        section("password_file = \"./missing\""),
+        section("password_env = \"GATEPASS_TEST_NOT_SET\""),
+        section("password_file = \"./missing\", password_env = \"PATH\""),
+        section("ca_file = \"./missing\""),
+        section("pooler = \"yes\""),
+        section("direct = \"postgres://gatepass:hunter2@db/gatepass\""),
+        section("connections = 1"),
+        section("connections = 1001"),
+        section("password = \"hunter2\""),
+        "[server]\npostgres = { pooler = true }".to_owned(),
+    ]
+    .iter()
+    .map(|to| fault("[server]", to))
+    .collect();
+    let all = faults.join("\n\n");
+    assert!(!all.contains("hunter2"), "{all}");
+    insta::assert_snapshot!("database_faults", all);
 }
 
 #[test]

@@ -156,7 +156,10 @@ impl World {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("everything comes to its end");
+        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+            let (backlog, now) = (self.server.store().backlog().await.unwrap(), self.server.clock.now());
+            panic!("at {now} not everything came to its end: {backlog:?}, {:?}", self.server.kinds().await);
+        }
     }
 }
 

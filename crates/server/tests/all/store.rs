@@ -279,6 +279,16 @@ macro_rules! conformance {
             })*
             use gatepass_server::testing::database::Database;
         }
+        mod on_postgres_behind_a_pooler {
+            $(#[tokio::test]
+            async fn $name() {
+                let options = Database::fresh().await.behind_a_pooler(false);
+                super::$name(Arc::new(PostgresStore::open(&options).await.unwrap())).await;
+            })*
+            use gatepass_server::store::postgres::PostgresStore;
+            use gatepass_server::testing::database::Database;
+            use std::sync::Arc;
+        }
     };
 }
 

@@ -2,6 +2,9 @@
 //! program's name. The answers are the same, so the snapshots are, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
+mod pooler;
+
 #[path = "../all/catalogue.rs"]
 mod catalogue;
 #[path = "../all/enroll.rs"]

@@ -6,7 +6,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use futures_util::future::join_all;
-use gatepass_connectors::postgres::Place;
+use gatepass_connectors::postgres::{Place, disagree_on_tls};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -265,10 +265,27 @@ pub fn fail(error: &tokio_postgres::Error) -> StoreError {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        return StoreError::Away(message);
+        if !disagree_on_tls(error) {
+            return StoreError::Away(message);
+        }
+        let what = match message.contains("does not support TLS") {
+            true => "the database offers no TLS",
+            false => "the database’s certificate does not prove who it is",
+        };
+        return StoreError::Failed(format!("{what} ({message}): see ca_file in [server.postgres]"));
     };
     let code = said.code();
     let message = || format!("{} ({})", said.message(), code.code());
+    // A pooler says it in its own words, under the code for all that it says.
+    let refused_by_pooler = *code == SqlState::PROTOCOL_VIOLATION
+        && ["authentication failed", "no such user"].iter().any(|why| said.message().contains(why));
+    if code.code().starts_with("28") || refused_by_pooler {
+        return StoreError::Failed(format!(
+            "the database does not let this server in ({}): see the user in the URL, and password_file or \
+             password_env in [server.postgres]",
+            message()
+        ));
+    }
     if *code == SqlState::DISK_FULL {
         return StoreError::Full;
     }
