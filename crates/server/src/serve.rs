@@ -99,25 +99,43 @@ impl Drop for Tasks {
 
 /// Opens the store of a configuration: SQLite in its data directory, made if need be, or the shared PostgreSQL.
 pub async fn open_store(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
-    let Some(database) = &config.database else {
-        return Ok(Arc::new(SqliteStore::open(&config.data, options)?));
-    };
+    if let Some(options) = shared_database(config)? {
+        return Ok(Arc::new(PostgresStore::open(&options).await?));
+    }
+    let store = SqliteStore::open(&config.data, options)?;
+    match store.setting(MOVED).await? {
+        None => Ok(Arc::new(store)),
+        Some(to) => Err(StoreError::Failed(format!(
+            "what is in {} was moved to {to}: set “database” in the configuration. To go back to what is here, and lose \
+             what happened since, “backup” it and “restore” that",
+            config.data.display()
+        ))),
+    }
+}
+
+/// The setting of a directory that was moved: where to.
+pub(crate) const MOVED: &str = "moved_to";
+
+/// How the PostgreSQL of a configuration is reached, if it has one.
+pub fn shared_database(config: &Config) -> Result<Option<postgres::Options>, StoreError> {
+    let Some(database) = &config.database else { return Ok(None) };
     let password =
         connect::read(database.password.as_ref()).map_err(|e| StoreError::Failed(e.to_string()))?;
-    let options = postgres::Options {
+    Ok(Some(postgres::Options {
         url: database.url.clone(),
         password,
         direct: database.direct.clone(),
         pooler: database.pooler,
         connections: database.connections,
-    };
-    Ok(Arc::new(PostgresStore::open(&options).await?))
+    }))
 }
 
-/// As [`open_store`], for a node that starts while its database is away: it waits.
-async fn open_when_there(config: &Config, options: SqliteOptions) -> Result<Arc<dyn Store>, StoreError> {
+/// Until the database is there: a node whose database is away, or goes away while it starts, waits for it.
+async fn when_there<T, F: Future<Output = Result<T, StoreError>>>(
+    what: impl Fn() -> F,
+) -> Result<T, StoreError> {
     loop {
-        match open_store(config, options).await {
+        match what().await {
             Err(StoreError::Away(why)) => {
                 tracing::warn!(why, "the database is away; trying again");
                 tokio::time::sleep(AWAY).await;
@@ -156,7 +174,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (workers, drain) = (config.workers, config.drain);
     let clock = if given { Some(clock) } else { None };
     let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping).await?;
-    publish(&app, &url).await?;
+    when_there(|| publish(&app, &url)).await?;
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
     if workers {
         tasks.0.extend(work(&app));
@@ -174,12 +192,12 @@ pub(crate) async fn assemble(
     sqlite: SqliteOptions,
     stopping: watch::Receiver<bool>,
 ) -> Result<(App, Option<rusqlite::Connection>), StartError> {
-    let store = open_when_there(&config, sqlite).await?;
+    let store = when_there(|| open_store(&config, sqlite)).await?;
     let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
     let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
-    store.reclaim().await?;
-    let people = People::load(&*store).await?;
-    let auth = Auth::load(&*store).await?;
+    when_there(|| store.reclaim()).await?;
+    let people = when_there(|| People::load(&*store)).await?;
+    let auth = when_there(|| Auth::load(&*store)).await?;
     let app = App(Arc::new(Inner {
         name: config.name,
         catalogue_hash: config.catalogue.hash(),
@@ -313,5 +331,19 @@ mod tests {
         {
             assert_eq!(reachable(listen.parse().unwrap()), link.parse().unwrap());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_goes_away_during_the_start_is_waited_for() {
+        let left = std::sync::atomic::AtomicU32::new(3);
+        let gone = || StoreError::Away("connection closed".to_owned());
+        let started = when_there(|| async {
+            match left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) {
+                1 => Ok("there"),
+                _ => Err(gone()),
+            }
+        });
+        assert_eq!(started.await, Ok("there"));
+        assert_eq!(when_there(|| async { Err::<(), _>(StoreError::Full) }).await, Err(StoreError::Full));
     }
 }

@@ -146,7 +146,7 @@ impl Fleet {
             return;
         }
         let mut command = Command::new(bins::path("gatepass-server"));
-        command.arg("serve").arg("--config").arg(&node.config);
+        command.arg("serve").arg("--config").arg(&node.config).env("RUST_LOG", "warn");
         let mut process = Process::start(&format!("node-{number}"), &command, self.dir.path());
         let from = Instant::now();
         let port = loop {

@@ -13,6 +13,7 @@ use evidence::{Kept, Watch};
 use fleet::Fleet;
 pub use fleet::Machines;
 use plan::{Fault, Plan, What};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +31,8 @@ pub struct Summary {
     seed: u64,
     taken: usize,
     refused: usize,
-    lost: usize,
+    /// By what their senders were told instead.
+    lost: BTreeMap<String, usize>,
     faults: usize,
     events: usize,
     logins: usize,
@@ -45,7 +47,7 @@ impl fmt::Display for Summary {
         let took = took.as_secs_f32();
         write!(
             f,
-            "{seed}: {taken} writes taken, {refused} refused, {lost} unanswered, {faults} faults; {events} events, \
+            "{seed}: {taken} writes taken, {refused} refused, {lost:?} unanswered, {faults} faults; {events} events, \
              {logins} logins, the latest gone {latest_ms} ms after its end; {took:.0} s"
         )
     }
@@ -55,7 +57,10 @@ impl fmt::Display for Summary {
 pub async fn run(machines: &Arc<Machines>, seed: u64) -> Result<Summary, String> {
     let again = format!("seed {seed}; to repeat it: ./dev soak 1 {seed}");
     eprintln!("soak: {again}");
-    match tokio::spawn(workload(machines.clone(), Plan::of(seed))).await {
+    let plan = Plan::of(seed);
+    let faults: String = plan.faults().map(|(at, fault)| format!("\n    at {at:?} {fault:?}")).collect();
+    let again = format!("{again}{faults}");
+    match tokio::spawn(workload(machines.clone(), plan)).await {
         Ok(Ok(summary)) => Ok(summary),
         Ok(Err(wrong)) => Err(format!("{again}\n{wrong}")),
         Err(panic) => Err(format!("{again}\n{panic}")),
@@ -75,7 +80,7 @@ async fn workload(machines: Arc<Machines>, plan: Plan) -> Result<Summary, String
     let people = people::join(&fleet).await;
     let watch = Watch::of(&machines.target).await;
 
-    let faults = plan.steps.iter().filter(|step| matches!(step.what, What::Fault(_))).count();
+    let faults = plan.faults().count();
     let start = Instant::now();
     let mut doing: JoinSet<Option<Write>> = JoinSet::new();
     for (number, step) in plan.steps.into_iter().enumerate() {
@@ -131,13 +136,23 @@ async fn workload(machines: Arc<Machines>, plan: Plan) -> Result<Summary, String
         seed: plan.seed,
         taken: count(|a| matches!(a, Answer::Taken)),
         refused: count(|a| matches!(a, Answer::Refused(_))),
-        lost: count(|a| matches!(a, Answer::Lost(_))),
+        lost: lost(&evidence.writes),
         faults,
         events: evidence.log.len(),
         logins: evidence.logins.len(),
         latest_ms: verdict.latest.num_milliseconds(),
         took: from.elapsed(),
     })
+}
+
+fn lost(writes: &[Write]) -> BTreeMap<String, usize> {
+    let mut lost = BTreeMap::new();
+    for write in writes {
+        if let Answer::Lost(code) = write.answer {
+            *lost.entry(format!("{code:?}")).or_default() += 1;
+        }
+    }
+    lost
 }
 
 /// Waits until nothing is left to do; answers what still is when it takes too long.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 /// Between tries of one who heard nothing.
 const AGAIN: Duration = Duration::from_millis(300);
-const TRIES: usize = 4;
+const TRIES: usize = 12;
 /// A device is in step again within this, once everything is mended.
 const IN_STEP: Duration = Duration::from_secs(60);
 /// An access that is asked for with the wish to use it is waited for so long.

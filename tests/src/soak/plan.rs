@@ -112,6 +112,14 @@ impl Plan {
         steps.sort_by_key(|step| step.at);
         Self { seed, steps }
     }
+
+    /// What breaks, and when.
+    pub fn faults(&self) -> impl Iterator<Item = (Duration, &Fault)> {
+        self.steps.iter().filter_map(|step| match &step.what {
+            What::Fault(fault) => Some((step.at, fault)),
+            What::Act { .. } => None,
+        })
+    }
 }
 
 fn one_of<T: Copy>(dice: &mut StdRng, of: &[T]) -> T {
