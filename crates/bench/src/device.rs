@@ -143,7 +143,8 @@ impl Device {
         Ok(self.key.sign(kind, &body)?)
     }
 
-    async fn token(&self) -> Outcome<String> {
+    /// What reads and streams are let in with; the same until it ends, after a quarter of an hour.
+    pub async fn token(&self) -> Outcome<String> {
         let mut held = self.token.lock().await;
         if let Some(token) = &*held {
             return Ok(token.clone());

@@ -3,11 +3,13 @@
 
 mod benches;
 mod clock;
+mod crowd;
 mod device;
 mod place;
 mod proc;
 mod report;
 mod screen;
+mod shared;
 mod stats;
 mod watcher;
 
@@ -39,8 +41,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> ExitCode {
-    if let Some(unknown) = options.names.iter().find(|name| !benches::NAMES.contains(&name.as_str())) {
-        eprintln!("There is no benchmark “{unknown}”. There are: {}", benches::NAMES.join(", "));
+    if let Some(unknown) = options.names.iter().find(|name| !benches::names().contains(&name.as_str())) {
+        eprintln!("There is no benchmark “{unknown}”. There are: {}", benches::names().join(", "));
         return ExitCode::from(2);
     }
     eprintln!("{}", proc::machine());

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::device::Device;
+use crate::shared::Shared;
 use gatepass_testkit::Postgres;
 use gatepass_testkit::postgres::ADMIN_PASSWORD;
 use gatepass_tests::bins;
@@ -18,6 +19,13 @@ pub struct Place {
     dir: TempDir,
     address: String,
     running: Option<Process>,
+}
+
+/// Where a server keeps its state.
+#[derive(Clone, Copy)]
+pub enum Keep<'a> {
+    Sqlite,
+    Postgres(&'a Shared),
 }
 
 /// Access that one approval gives, and access that needs none; for as short as a second.
@@ -52,7 +60,12 @@ reason = "required"
 impl Place {
     /// With a target in the server's own memory.
     pub fn with_fake() -> Outcome<Self> {
-        let mut place = Self::prepare("kind = \"fake\"", None)?;
+        Self::keeping(Keep::Sqlite, "")
+    }
+
+    /// The same, its state kept there, with more lines of `[server]`.
+    pub fn keeping(keep: Keep<'_>, more: &str) -> Outcome<Self> {
+        let mut place = Self::prepare("kind = \"fake\"", None, keep, more)?;
         place.serve()?;
         Ok(place)
     }
@@ -61,18 +74,22 @@ impl Place {
     pub fn with_postgres(orders: &Postgres) -> Outcome<Self> {
         let target =
             format!("kind = \"postgres\"\nurl = \"{}\"\npassword_file = \"./password\"", orders.admin_url());
-        let mut place = Self::prepare(&target, Some(ADMIN_PASSWORD))?;
+        let mut place = Self::prepare(&target, Some(ADMIN_PASSWORD), Keep::Sqlite, "")?;
         place.serve()?;
         Ok(place)
     }
 
-    fn prepare(target: &str, password: Option<&str>) -> Outcome<Self> {
+    fn prepare(target: &str, password: Option<&str>, keep: Keep<'_>, more: &str) -> Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("gatepass-bench-").tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let (database, section) = match keep {
+            Keep::Sqlite => (String::new(), String::new()),
+            Keep::Postgres(shared) => shared.settings(dir.path())?,
+        };
         // What is measured is the work, not the limit per device.
         let config = format!(
             "[server]\nname = \"example.com/bench\"\nlisten = \"{address}\"\ndata = \"./data\"\n\
-             limits = {{ per_second = 100000, burst = 100000 }}\n\
+             limits = {{ per_second = 100000, burst = 100000 }}\n{more}\n{database}\n{section}\n\
              [[target]]\nid = \"orders\"\n{target}\n{ROLES}"
         );
         fs::write(dir.path().join("gatepass.toml"), config)?;
@@ -89,6 +106,16 @@ impl Place {
         command.env("RUST_LOG", "warn");
         self.running = Some(Process::start_until_line("server", &command, self.dir.path()).0);
         Ok(())
+    }
+
+    /// Its process, while it serves.
+    pub fn process(&mut self) -> Outcome<&mut Process> {
+        self.running.as_mut().ok_or_else(|| "the server does not run".into())
+    }
+
+    /// `HOST:PORT`
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Asks it to end, and waits.

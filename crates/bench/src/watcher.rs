@@ -1,5 +1,5 @@
 //! Tells the waiting what happened to their requests, as a desktop learns it: a hint from the stream, then a pull
-//! by cursor. One for all who wait.
+//! by cursor; or by pulling all the time, for whom the time between two hints is too long. One for all who wait.
 
 use crate::Outcome;
 use crate::device::Device;
@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 type Waiting = Arc<Mutex<HashMap<RequestId, mpsc::UnboundedSender<Event>>>>;
 
+/// Between two pulls without hints.
+const PACE: Duration = Duration::from_millis(1);
 /// Nothing that is measured takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,15 +27,24 @@ pub struct Watcher {
 impl Watcher {
     /// `device` is an auditor's, who sees everything.
     pub async fn start(device: Device) -> Outcome<Self> {
-        let waiting = Waiting::default();
         let hints = device.open("/v1/stream").await?;
+        Ok(Self::pulling(device, Some(hints)))
+    }
+
+    /// The same without waiting for hints, which are 20 ms apart at least.
+    pub fn restless(device: Device) -> Self {
+        Self::pulling(device, None)
+    }
+
+    fn pulling(device: Device, hints: Option<reqwest::Response>) -> Self {
+        let waiting = Waiting::default();
         let theirs = waiting.clone();
         let pulling = tokio::spawn(async move {
             if let Err(error) = pull(&device, hints, &theirs).await {
                 eprintln!("the log is not followed any more: {error}");
             }
         });
-        Ok(Self { waiting, pulling })
+        Self { waiting, pulling }
     }
 
     /// Starts to listen for a request that may not exist yet.
@@ -92,23 +103,33 @@ impl Drop for Told {
     }
 }
 
-async fn pull(device: &Device, hints: reqwest::Response, waiting: &Waiting) -> Outcome<()> {
-    let mut hints = hints.bytes_stream();
+async fn pull(device: &Device, hints: Option<reqwest::Response>, waiting: &Waiting) -> Outcome<()> {
     let mut cursor = 0;
+    let Some(hints) = hints else {
+        loop {
+            catch_up(device, &mut cursor, waiting).await?;
+            tokio::time::sleep(PACE).await;
+        }
+    };
+    let mut hints = hints.bytes_stream();
     // The stream hints at once, so what came before is pulled too.
     while let Some(hint) = hints.next().await {
         hint?;
-        loop {
-            let page: LogPage = device.get(&format!("/v1/log/events?after={cursor}&limit=1000")).await?;
-            cursor += page.entries.len() as u64;
-            let full = page.entries.len() == 1000;
-            tell(page, waiting);
-            if !full {
-                break;
-            }
-        }
+        catch_up(device, &mut cursor, waiting).await?;
     }
     Ok(())
+}
+
+async fn catch_up(device: &Device, cursor: &mut u64, waiting: &Waiting) -> Outcome<()> {
+    loop {
+        let page: LogPage = device.get(&format!("/v1/log/events?after={cursor}&limit=1000")).await?;
+        *cursor += page.entries.len() as u64;
+        let full = page.entries.len() == 1000;
+        tell(page, waiting);
+        if !full {
+            return Ok(());
+        }
+    }
 }
 
 fn tell(page: LogPage, waiting: &Waiting) {

@@ -16,7 +16,14 @@ struct Life {
     events: Vec<Row>,
     texts: Vec<Row>,
     commands: Vec<Row>,
+    /// Who sees it: the asker and the groups first, then who decided.
+    sights: Vec<Row>,
+    /// The log's root and its peaks, of the size they have.
+    head: (String, String),
 }
+
+/// As long as a sealed secret for a role of the target.
+const SEALED: usize = 300;
 
 /// Bare lives per second in a new file beside the server's.
 pub fn per_second(place: &Place, over: Duration) -> Outcome<f64> {
@@ -26,9 +33,10 @@ pub fn per_second(place: &Place, over: Duration) -> Outcome<f64> {
     let file = tempfile::Builder::new().prefix("bare-").tempdir_in(place.dir())?;
     let db = Connection::open(file.path().join("bare.db"))?;
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    db.set_prepared_statement_cache_capacity(64);
     let mut schema = server.prepare(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND tbl_name IN
-         ('event', 'text', 'request', 'command', 'job') ORDER BY type DESC",
+         ('event', 'text', 'request', 'command', 'job', 'sight', 'sealed', 'head') ORDER BY type DESC",
     )?;
     for sql in schema.query_map([], |row| row.get::<_, String>(0))? {
         db.execute_batch(&sql?)?;
@@ -58,6 +66,11 @@ fn read(server: &Connection) -> Outcome<Life> {
         events: rows("SELECT * FROM event WHERE request_id = ?1 ORDER BY seq")?,
         texts: rows("SELECT * FROM text WHERE request_id = ?1")?,
         commands: rows("SELECT * FROM command WHERE request_id = ?1")?,
+        sights: rows(
+            "SELECT s.* FROM sight s JOIN request r ON r.number = s.number WHERE r.id = ?1
+             ORDER BY EXISTS (SELECT 1 FROM json_each(r.deciders) d WHERE s.viewer = 'p:' || d.value)",
+        )?,
+        head: server.query_row("SELECT root, tree FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))?,
     })
 }
 
@@ -74,7 +87,15 @@ fn write(db: &Connection, life: &Life, number: i64) -> Outcome<()> {
         set(&mut row, 0, Value::Integer(place));
         set(&mut row, 1, Value::Text(format!("{place:036}")));
         set(&mut row, 2, Value::Text(id.clone()));
-        insert(db, "event", row)
+        insert(db, "event", row)?;
+        db.prepare_cached("INSERT OR REPLACE INTO head (one, size, root, tree) VALUES (1, ?1, ?2, ?3)")?
+            .execute((place, &life.head.0, &life.head.1))?;
+        Ok(())
+    };
+    let sight = |at: usize| -> Outcome<()> {
+        let mut row = life.sights.get(at).cloned().ok_or("nobody sees the request")?;
+        set(&mut row, 1, Value::Integer(number + 1));
+        insert(db, "sight", row)
     };
     let mut command = || -> Outcome<()> {
         let Some((at, row)) = commands.next() else { return Ok(()) };
@@ -115,6 +136,9 @@ fn write(db: &Connection, life: &Life, number: i64) -> Outcome<()> {
                     insert(db, "text", text)?;
                 }
                 put("lapse")?;
+                for at in 0..life.sights.len().saturating_sub(1) {
+                    sight(at)?;
+                }
                 event()?;
             }
             1 => {
@@ -123,13 +147,22 @@ fn write(db: &Connection, life: &Life, number: i64) -> Outcome<()> {
                 job("DELETE FROM job WHERE subject = ?1 AND kind = 'lapse'")?;
                 put("end")?;
                 put("provision")?;
+                sight(life.sights.len().saturating_sub(1))?;
                 event()?;
                 event()?;
             }
             2 | 6 => job(LEASE)?,
-            3 | 4 => {
+            3 => {
                 update()?;
                 job(MOVE)?;
+                event()?;
+            }
+            4 => {
+                update()?;
+                job("DELETE FROM job WHERE subject = ?1 AND kind = 'provision'")?;
+                job(MOVE)?;
+                db.prepare_cached("INSERT INTO sealed (grant_id, device_id, sealed) VALUES (?1, ?1, ?2)")?
+                    .execute((&id, "s".repeat(SEALED)))?;
                 event()?;
             }
             5 => {
@@ -141,6 +174,7 @@ fn write(db: &Connection, life: &Life, number: i64) -> Outcome<()> {
             _ => {
                 update()?;
                 job("DELETE FROM job WHERE subject = ?1")?;
+                job("DELETE FROM sealed WHERE grant_id = ?1")?;
                 event()?;
             }
         }

@@ -1,9 +1,10 @@
 //! Whole lives per second: asked, decided, set up on a target in the server's memory, given back, removed.
 
-use super::bare_lives;
+use super::{bare_lives, bare_shared_lives};
 use crate::device::Device;
-use crate::place::Place;
+use crate::place::{Keep, Place};
 use crate::report::{Bound, Measurement, Run};
+use crate::shared::Shared;
 use crate::watcher::Watcher;
 use crate::{Outcome, stats};
 use futures_util::future::join_all;
@@ -20,15 +21,20 @@ struct Pair {
     approver: Device,
 }
 
-pub async fn measure(names: &[String], quick: bool) -> Outcome<Vec<Measurement>> {
+/// With SQLite, or with a PostgreSQL that is `shared`; of the names that begin with `prefix`, those that were asked for.
+pub async fn measure(
+    prefix: &str,
+    shared: Option<&Shared>,
+    names: &[String],
+    quick: bool,
+) -> Outcome<Vec<Measurement>> {
     let (runs, over) = if quick { (1, Duration::from_secs(1)) } else { (3, Duration::from_secs(6)) };
     let wanted = |clients: &usize| {
-        names.iter().all(|name| !name.starts_with("lifecycle"))
-            || names.iter().any(|name| *name == "lifecycle" || *name == format!("lifecycle-{clients}"))
+        names.is_empty() || names.iter().any(|n| n == prefix || *n == format!("{prefix}-{clients}"))
     };
     let sizes: Vec<usize> = CLIENTS.into_iter().filter(wanted).collect();
-    let place = Place::with_fake()?;
-    let watcher = Arc::new(Watcher::start(place.device("iris", "", &["--auditor"]).await?).await?);
+    let place = Place::keeping(shared.map_or(Keep::Sqlite, Keep::Postgres), "")?;
+    let watcher = Arc::new(Watcher::restless(place.device("iris", "", &["--auditor"]).await?));
     let mut pairs = Vec::new();
     for number in 0..sizes.iter().copied().max().unwrap_or(0) {
         let asker = place.device(&format!("asker-{number}"), "backend", &[]).await?;
@@ -39,25 +45,29 @@ pub async fn measure(names: &[String], quick: bool) -> Outcome<Vec<Measurement>>
     live(&pairs, &watcher, over / 6).await?;
     let mut rows = Vec::new();
     for size in sizes {
-        let (mut measured, mut took) = (Vec::new(), Vec::new());
+        let (mut measured, mut took, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..runs {
             let pairs = pairs.get(..size).unwrap_or(&pairs);
             let lives = live(pairs, &watcher, over).await?;
-            let reference = bare_lives::per_second(&place, over / 3)?;
+            let reference = match shared {
+                None => bare_lives::per_second(&place, over / 3)?,
+                Some(shared) => {
+                    at_once.push(bare_shared_lives::per_second(shared, size, over / 3).await?);
+                    bare_shared_lives::per_second(shared, 1, over / 3).await?
+                }
+            };
             eprintln!("  {size} clients: {:.0} lives/s, bare {reference:.0}", lives.per_second);
             measured.push(Run { measured: lives.per_second, reference });
             took.push(lives.median_ms);
         }
         let name = "the same rows in as many bare transactions, one after another";
-        let note = format!("a life takes {:.0} ms", stats::median(&took));
-        rows.push(Measurement::of(
-            format!("lifecycle-{size}"),
-            "lives/s",
-            name,
-            Bound::None,
-            &measured,
-            note,
-        ));
+        let mut note = format!("a life takes {:.0} ms", stats::median(&took));
+        if shared.is_some() && size > 1 {
+            let rate = stats::median(&at_once);
+            note.push_str(&format!("; {size} bare sessions at once write {rate:.0} lives/s"));
+        }
+        let bound = Bound::ShareOfReference(0.5);
+        rows.push(Measurement::of(format!("{prefix}-{size}"), "lives/s", name, bound, &measured, note));
     }
     Ok(rows)
 }

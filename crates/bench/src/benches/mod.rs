@@ -1,10 +1,14 @@
 //! The benchmarks, one module each.
 
 mod bare_lives;
+mod bare_shared_lives;
 mod cpu;
 mod decide;
+mod desktops;
 mod end;
 mod lifecycle;
+mod list;
+mod list_fill;
 mod memory;
 mod sync;
 mod sync_fill;
@@ -13,41 +17,68 @@ mod window;
 
 use crate::Outcome;
 use crate::report::Measurement;
+use crate::shared::Shared;
+
+/// What can be measured, in this order, and the parts of which one may be chosen alone. With the suffix `-pg` the
+/// server keeps its state in PostgreSQL.
+const ALL: [(&str, &[&str]); 12] = [
+    ("decide-to-notification", &[]),
+    ("end-of-grant", &[]),
+    ("tray-memory", &[]),
+    ("tray-idle-cpu", &[]),
+    ("window-open", &[]),
+    ("sync", &[]),
+    ("lifecycle", &["lifecycle-1", "lifecycle-16", "lifecycle-64"]),
+    ("lifecycle-pg", &["lifecycle-pg-1", "lifecycle-pg-16", "lifecycle-pg-64"]),
+    ("list", &["list-first", "list-any"]),
+    ("list-pg", &["list-pg-first", "list-pg-any"]),
+    (
+        "desktops",
+        &["desktop-memory", "desktop-reach", "desktop-pulled", "desktop-return", "desktop-return-killed"],
+    ),
+    (
+        "desktops-pg",
+        &[
+            "desktop-memory-pg",
+            "desktop-reach-pg",
+            "desktop-pulled-pg",
+            "desktop-return-pg",
+            "desktop-return-killed-pg",
+            "desktop-idle-pg",
+        ],
+    ),
+];
 
 /// What can be chosen.
-pub const NAMES: [&str; 10] = [
-    "decide-to-notification",
-    "end-of-grant",
-    "tray-memory",
-    "tray-idle-cpu",
-    "window-open",
-    "sync",
-    "lifecycle",
-    "lifecycle-1",
-    "lifecycle-16",
-    "lifecycle-64",
-];
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().flat_map(|(name, parts)| std::iter::once(*name).chain(parts.iter().copied())).collect()
+}
 
 /// The benchmarks to run for these names, in their order; those that share a setup are one.
 pub fn chosen(names: &[String]) -> Vec<&'static str> {
-    let wanted = |name: &str| {
-        names.is_empty()
-            || names.iter().any(|n| n == name || (name == "lifecycle" && n.starts_with("lifecycle-")))
+    let wanted = |name: &str, parts: &[&str]| {
+        names.is_empty() || names.iter().any(|n| n == name || parts.contains(&n.as_str()))
     };
-    NAMES.into_iter().take(7).filter(|name| wanted(name)).collect()
+    ALL.iter().filter(|(name, parts)| wanted(name, parts)).map(|(name, _)| *name).collect()
 }
 
 /// Measures `name`; `names` says which of its parts.
 pub async fn measure(name: &'static str, names: Vec<String>, quick: bool) -> Outcome<Vec<Measurement>> {
-    match name {
-        "decide-to-notification" => decide::measure(quick).await.map(|m| vec![m]),
-        "end-of-grant" => end::measure(quick).await.map(|m| vec![m]),
-        "tray-memory" => memory::measure(quick).await.map(|m| vec![m]),
-        "tray-idle-cpu" => cpu::measure(quick).await.map(|m| vec![m]),
-        "window-open" => window::measure(quick).await.map(|m| vec![m]),
-        "sync" => sync::measure(quick).await.map(|m| vec![m]),
-        _ => lifecycle::measure(&names, quick).await,
-    }
+    let shared = if name.ends_with("-pg") { Some(Shared::start().await?) } else { None };
+    let shared = shared.as_ref();
+    let mut rows = match name {
+        "decide-to-notification" => vec![decide::measure(quick).await?],
+        "end-of-grant" => vec![end::measure(quick).await?],
+        "tray-memory" => vec![memory::measure(quick).await?],
+        "tray-idle-cpu" => vec![cpu::measure(quick).await?],
+        "window-open" => vec![window::measure(quick).await?],
+        "sync" => vec![sync::measure(quick).await?],
+        "list" | "list-pg" => list::measure(name, shared, quick).await?,
+        "desktops" | "desktops-pg" => desktops::measure(name, shared, quick).await?,
+        _ => lifecycle::measure(name, shared, &names, quick).await?,
+    };
+    rows.retain(|row| names.is_empty() || names.iter().any(|n| *n == name || *n == row.name));
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -57,8 +88,10 @@ mod tests {
     #[test]
     fn names_choose() {
         let of = |names: &[&str]| chosen(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
-        assert_eq!(of(&[]).len(), 7);
+        assert_eq!(of(&[]).len(), ALL.len());
         assert_eq!(of(&["lifecycle-16"]), ["lifecycle"]);
+        assert_eq!(of(&["lifecycle-pg-1", "list-any"]), ["lifecycle-pg", "list"]);
         assert_eq!(of(&["sync", "end-of-grant"]), ["end-of-grant", "sync"]);
+        assert!(names().contains(&"list-pg-any"));
     }
 }
