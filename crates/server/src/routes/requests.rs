@@ -75,34 +75,56 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<RequestView>>, Problem> {
     let scopes = query.scopes(&["mine", "to-review"])?;
-    let (mine, to_review) = (scopes.contains(&"mine"), scopes.contains(&"to-review"));
-    let wanted =
-        |view: &RequestView| scopes.is_empty() || (mine && view.mine) || (to_review && view.can_decide);
     let limit = query.limit()?;
     let viewer = app.people.now().person(reader.person).ok_or(Code::Internal)?.clone();
-    let mut filter = ListFilter {
+    let everything = ListFilter {
         viewer,
-        mine: mine && !to_review,
-        pending: to_review && !mine,
+        mine: false,
+        pending: false,
         with_grant: false,
         before: query.before()?,
         limit: limit + 1,
     };
+    if scopes.is_empty() {
+        return Ok(Json(page(newest(&app, everything, &reader, |_| true).await?, limit)));
+    }
+    let mut items = Vec::new();
+    if scopes.contains(&"mine") {
+        let filter = ListFilter { mine: true, ..everything.clone() };
+        items.extend(newest(&app, filter, &reader, |_| true).await?);
+    }
+    if scopes.contains(&"to-review") {
+        let mut filter = ListFilter { pending: true, ..everything };
+        // To look at everything is not to decide on it.
+        (filter.viewer.auditor, filter.viewer.admin) = (false, false);
+        // Nobody decides on their own: none comes twice.
+        items.extend(newest(&app, filter, &reader, |view| view.can_decide).await?);
+    }
+    items.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Ok(Json(page(items, limit)))
+}
+
+/// So many as the filter's limit, if there are. What only the core knows is asked of each: read on until there are enough.
+async fn newest(
+    app: &App,
+    mut filter: ListFilter,
+    reader: &Reader,
+    wanted: impl Fn(&RequestView) -> bool,
+) -> Result<Vec<(u64, RequestView)>, Problem> {
     let mut items: Vec<(u64, RequestView)> = Vec::new();
-    // Whether a request is to be reviewed is only known by the core: read on until the page is full.
-    while items.len() <= limit {
+    while items.len() < filter.limit {
         let rows = app.store.list(filter.clone()).await?;
         let more = rows.len() == filter.limit;
         filter.before = rows.last().map(|(row, _)| row.request.number.0);
         let views = rows
             .iter()
-            .map(|(row, detail)| (row.request.number.0, views::request(&app, row, detail, reader.person)));
+            .map(|(row, detail)| (row.request.number.0, views::request(app, row, detail, reader.person)));
         items.extend(views.filter(|(_, view)| wanted(view)));
         if !more {
             break;
         }
     }
-    Ok(Json(page(items, limit)))
+    Ok(items)
 }
 
 /// Cuts a list that may be longer than the page.

@@ -323,12 +323,24 @@ async fn lists_are_pages_of_what_one_may_see() {
     assert_eq!(count(&dana, "?scope=to-review&limit=1000").await, 7);
     assert_eq!(count(&dana, "?scope=mine").await, 0);
     assert_eq!(count(&ines, "").await, 7);
+    assert_eq!(count(&ines, "?scope=to-review").await, 0, "seeing everything is not deciding on it");
+    // Asks, decides and looks after all of it.
+    let quinn = server.invite("quinn", &["backend", "dba"], false, true).await;
+    let quinn = server.join(&quinn).await;
+    quinn.ask("write", 60).await.get::<Accepted>();
+    assert_eq!(count(&quinn, "?scope=mine").await, 1);
+    assert_eq!(count(&quinn, "?scope=to-review").await, 7);
+    let first: Page<RequestView> = quinn.get("/v1/requests?scope=to-review,mine&limit=3").await.get();
+    assert_eq!(first.items.iter().map(|r| &*r.number).collect::<Vec<_>>(), ["R-8", "R-7", "R-6"]);
+    let rest = format!("?scope=mine,to-review&after={}", first.next.unwrap());
+    assert_eq!(count(&quinn, &rest).await, 5);
     for wrong in ["?scope=everything", "?limit=0", "?limit=1001", "?after=x", "?wat=1"] {
         assert_eq!(dana.get(&format!("/v1/requests{wrong}")).await.code(), "malformed", "{wrong}");
     }
     let all: Page<RequestView> = ines.get("/v1/requests").await.get();
     for request in all.items {
-        let asker = if request.by == "tomas" { &tomas } else { &petra };
+        let askers = [("tomas", &tomas), ("petra", &petra), ("quinn", &quinn)];
+        let (_, asker) = askers.into_iter().find(|(handle, _)| *handle == request.by).unwrap();
         asker.withdraw(&request).await.get::<Accepted>();
     }
     server.finish().await;
