@@ -74,6 +74,14 @@ impl Shared {
         Ok(self.server.psql("postgres", &sql).trim().parse()?)
     }
 
+    /// Bytes of the nodes' database, and bytes that PostgreSQL wrote to its log for all of them so far.
+    pub fn bytes(&self) -> Outcome<(f64, f64)> {
+        let sql = "SELECT pg_database_size(current_database()), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')";
+        let answer = self.psql(sql);
+        let (size, log) = answer.trim().split_once('|').ok_or("no sizes")?;
+        Ok((size.parse()?, log.parse()?))
+    }
+
     /// A session as the nodes have them.
     pub async fn connect(&self, database: Option<&str>) -> Outcome<tokio_postgres::Client> {
         let database = database.unwrap_or(&self.database);

@@ -15,6 +15,33 @@ use uuid::Uuid;
 
 const CLIENTS: [usize; 3] = [1, 16, 64];
 
+/// How long a session of PostgreSQL may keep its counts to itself.
+const REPORTED: Duration = Duration::from_millis(1_500);
+
+/// What lives cost the database.
+struct Cost {
+    bytes: f64,
+    log: f64,
+    commits: u64,
+}
+
+impl Cost {
+    fn so_far(shared: &Shared) -> Outcome<Self> {
+        let (bytes, log) = shared.bytes()?;
+        Ok(Self { bytes, log, commits: shared.commits()? })
+    }
+
+    fn since(&self, before: &Self, lives: usize) -> String {
+        let each = |all: f64| all / lives.max(1) as f64;
+        format!(
+            "; a life is {:.1} kB of tables, {:.1} kB of WAL and {:.1} transactions, reads included",
+            each(self.bytes - before.bytes) / 1000.0,
+            each(self.log - before.log) / 1000.0,
+            each(self.commits.saturating_sub(before.commits) as f64)
+        )
+    }
+}
+
 /// A person who asks and one who decides.
 struct Pair {
     asker: Device,
@@ -46,9 +73,16 @@ pub async fn measure(
     let mut rows = Vec::new();
     for size in sizes {
         let (mut measured, mut took, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cost = String::new();
         for _ in 0..runs {
             let pairs = pairs.get(..size).unwrap_or(&pairs);
+            let before = shared.map(Cost::so_far).transpose()?;
             let lives = live(pairs, &watcher, over).await?;
+            if let (Some(shared), Some(before)) = (shared, before) {
+                // What sessions counted is reported with some delay.
+                tokio::time::sleep(REPORTED).await;
+                cost = Cost::so_far(shared)?.since(&before, lives.count);
+            }
             let reference = match shared {
                 None => bare_lives::per_second(&place, over / 3)?,
                 Some(shared) => {
@@ -66,6 +100,7 @@ pub async fn measure(
             let rate = stats::median(&at_once);
             note.push_str(&format!("; {size} bare sessions at once write {rate:.0} lives/s"));
         }
+        note.push_str(&cost);
         let bound = Bound::ShareOfReference(0.5);
         rows.push(Measurement::of(format!("{prefix}-{size}"), "lives/s", name, bound, &measured, note));
     }
@@ -73,6 +108,7 @@ pub async fn measure(
 }
 
 struct Lives {
+    count: usize,
     per_second: f64,
     median_ms: f64,
 }
@@ -98,6 +134,7 @@ async fn live(pairs: &[Arc<Pair>], watcher: &Arc<Watcher>, over: Duration) -> Ou
         took.extend(lived?);
     }
     Ok(Lives {
+        count: took.len(),
         per_second: took.len() as f64 / from.elapsed().as_secs_f64(),
         median_ms: stats::median(&took),
     })

@@ -68,7 +68,14 @@ pub async fn measure(prefix: &str, shared: Option<&Shared>, quick: bool) -> Outc
     names.sort_unstable();
     names.dedup();
     let reference = "a bare SELECT of the newest 100 rows by their number";
-    let note = format!("the slowest person’s p99 of {times} looks, {total} requests");
+    let size = match shared {
+        Some(shared) => shared.bytes()?.0,
+        None => std::fs::metadata(place.data().join("gatepass.db"))?.len() as f64,
+    };
+    let note = format!(
+        "the slowest person’s p99 of {times} looks, {total} requests; {:.2} GB without their events",
+        size / 1e9
+    );
     let slow = format!("the slowest of {} ways to look: {}", looks.len(), names.join(", "));
     Ok(vec![
         Measurement::of(format!("{prefix}-first"), "ms", reference, Bound::Under(20.0), &firsts, note),
