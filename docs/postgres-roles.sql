@@ -11,6 +11,8 @@ SELECT format('CREATE ROLE %I LOGIN', :'service')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'service') \gexec
 
 BEGIN;
+-- Before PostgreSQL 15 everybody may make tables.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"service";
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM :"service";
 GRANT USAGE ON SCHEMA public TO :"service";
