@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod flow;
 mod gate;
+pub mod import;
 pub mod invite;
 mod jobs;
 mod limits;
@@ -32,6 +33,6 @@ mod views;
 pub mod worker;
 
 pub use config::{Config, ConfigError};
-pub use serve::{Options, Running, StartError, check, open_store, start};
+pub use serve::{Options, Running, StartError, check, open_store, shared_database, start};
 
 pub(crate) use gatepass_core::Time;

@@ -1,5 +1,6 @@
 //! `gatepass-server`.
 
+mod command;
 mod systemd;
 
 use clap::{Args, Parser, Subcommand};
@@ -62,6 +63,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
+    /// Move the data of a server that does not run into the shared PostgreSQL, which is empty.
+    Import(command::Import),
+    /// Bring the schema of the shared PostgreSQL up to date, beside nodes that run.
+    Migrate(command::Migrate),
     /// Record a person and print a link with which one device of theirs joins. It ends after 24 hours.
     Invite {
         #[command(flatten)]
@@ -141,6 +146,8 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("{}", backup::restore(&directory(&file)?, &from, SystemClock.now())?);
             Ok(())
         }
+        Command::Import(import) => import.run().await,
+        Command::Migrate(migrate) => migrate.run().await,
         Command::RotateTokenKey(file) => {
             let config = Config::load(&file.config)?;
             let store = gatepass_server::open_store(&config, Default::default()).await?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file in the data directory that holds everything.
-const DATABASE: &str = "gatepass.db";
+pub(crate) const DATABASE: &str = "gatepass.db";
 /// How long to wait for another process.
 const BUSY: Duration = Duration::from_secs(10);
 

@@ -5,9 +5,9 @@ use super::{
     BUSY, BackupError, Contents, DATABASE, beside, claim, failed, folder, named, replace, sync_folder,
 };
 use crate::Time;
-use crate::serve;
+use crate::serve::{self, MOVED};
 use gatepass_core::wire::Head;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,7 @@ pub fn restore(data: &Path, from: &Path, now: Time) -> Result<Restored, BackupEr
         .and_then(|_| file.sync_all().map_err(failed(&new, "written")))
         .and_then(|()| own(&new, data))
         .and_then(|()| check(&new))
+        .and_then(|contents| stay(&new).map(|()| contents))
         .map_err(|error| named(error, &new, from))
         .and_then(|contents| exchange(&new, &place, contents, now));
     if done.is_err() {
@@ -76,6 +77,19 @@ fn own(file: &Path, data: &Path) -> Result<(), BackupError> {
         return Ok(());
     }
     chown(file, Some(data_is.uid()), Some(data_is.gid())).map_err(&fail)
+}
+
+/// A backup of data that were moved to another database afterwards says so: whoever restores it goes back to what is here.
+fn stay(new: &Path) -> Result<(), BackupError> {
+    let db = Connection::open(new).map_err(failed(new, "opened"))?;
+    let moved = db.query_row("SELECT 1 FROM setting WHERE key = ?1", [MOVED], |_| Ok(())).optional();
+    if moved.map_err(failed(new, "read"))?.is_some() {
+        db.execute("DELETE FROM setting WHERE key = ?1", [MOVED]).map_err(failed(new, "written"))?;
+        db.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))
+            .map_err(failed(new, "written"))?;
+    }
+    drop(db);
+    File::open(new).and_then(|f| f.sync_all()).map_err(failed(new, "written"))
 }
 
 fn exchange(new: &Path, place: &Path, contents: Contents, now: Time) -> Result<Restored, BackupError> {

@@ -152,7 +152,7 @@ impl Shared {
         .with(Type::UUID, self.node)
         .with(Type::TEXT, self.name.clone())
         .with(Type::TEXT, env!("CARGO_PKG_VERSION"))
-        .with(Type::INT4, super::schema::NEWEST)
+        .with(Type::INT4, self.knows)
     }
 }
 

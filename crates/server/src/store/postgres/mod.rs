@@ -10,7 +10,7 @@ mod job;
 mod link;
 mod person;
 mod request;
-mod schema;
+pub mod schema;
 mod sealed;
 mod sequencer;
 mod step;
@@ -32,6 +32,7 @@ use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use link::Link;
+use schema::{Migrated, Migration, Reach};
 use secrecy::SecretString;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -97,6 +98,8 @@ struct Shared {
     clock: Arc<DatabaseClock>,
     node: Uuid,
     name: String,
+    /// The newest step of the schema that it knows.
+    knows: i32,
 }
 
 impl Shared {
@@ -117,26 +120,14 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 impl PostgresStore {
     /// Connects, brings the schema up to date if it has to be and this role may, and begins to keep up.
     pub async fn open(options: &Options) -> Result<Self, StoreError> {
+        Self::open_knowing(options, &schema::known()).await
+    }
+
+    /// As [`open`](Self::open), for a version that knows these steps of the schema.
+    pub async fn open_knowing(options: &Options, known: &[Migration]) -> Result<Self, StoreError> {
         let link = Link::new(&options.place(&options.url)?, options.pooler, options.connections)?;
         let itself = options.itself()?;
-        if schema::level(&link).await? < schema::NEWEST {
-            match &itself {
-                Some(place) => schema::migrate(place).await.map_err(|error| match error {
-                    StoreError::Failed(why) => StoreError::Failed(format!(
-                        "the database’s schema is older than this version needs, and could not be brought up to \
-                         date ({why}): run “gatepass-server migrate” with a role that owns it"
-                    )),
-                    other => other,
-                })?,
-                None => {
-                    return Err(StoreError::Failed(
-                        "the database’s schema is older than this version needs, and a pooler is in front: set \
-                         “direct”, or run “gatepass-server migrate”"
-                            .to_owned(),
-                    ));
-                }
-            }
-        }
+        prepare(&link, itself.as_ref(), known).await?;
         let head = event::read_head(&link.read(event::head()).await?)?;
         let shared = Arc::new(Shared {
             link,
@@ -151,6 +142,7 @@ impl PostgresStore {
             clock: Arc::new(DatabaseClock::new()),
             node: Uuid::now_v7(),
             name: machine(),
+            knows: schema::newest(known),
         });
         follow::measure(&shared).await?;
         match durability::risks(&shared.link).await {
@@ -174,11 +166,20 @@ impl PostgresStore {
     }
 
     /// Brings the schema up to date, as the role that owns it.
-    pub async fn migrate(options: &Options) -> Result<(), StoreError> {
+    pub async fn migrate(options: &Options) -> Result<Migrated, StoreError> {
+        Self::migrate_knowing(options, &schema::known(), Reach::Contract).await
+    }
+
+    /// As [`migrate`](Self::migrate), of a version that knows these steps, as far as `reach` says.
+    pub async fn migrate_knowing(
+        options: &Options,
+        known: &[Migration],
+        reach: Reach,
+    ) -> Result<Migrated, StoreError> {
         let place = options.itself()?.ok_or_else(|| {
             StoreError::Failed("a pooler is in front: set “direct” to the database itself".to_owned())
         })?;
-        schema::migrate(&place).await
+        schema::migrate(&place, known, reach).await
     }
 
     async fn one<T>(
@@ -195,6 +196,36 @@ impl Drop for PostgresStore {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+/// Sees to it that the schema is one with which a version that knows `known` can work.
+async fn prepare(link: &Link, itself: Option<&Place>, known: &[Migration]) -> Result<(), StoreError> {
+    let applied = schema::applied(link).await?;
+    if let Some((version, name)) = schema::too_new(&applied, known) {
+        return Err(StoreError::Failed(format!(
+            "this version is too old for the database: a newer one took away what it needs (V{version}__{name}). \
+             Run the newer version"
+        )));
+    }
+    let needed = schema::needed(known);
+    if applied.last().is_some_and(|(version, _)| *version >= needed) {
+        return Ok(());
+    }
+    let older = |why: &str| {
+        StoreError::Failed(format!(
+            "the database’s schema is older than this version needs, and could not be brought up to date ({why}): run \
+             “gatepass-server migrate” with a role that owns it"
+        ))
+    };
+    let Some(place) = itself else { return Err(older("a pooler is in front, and “direct” is not set")) };
+    match schema::migrate(place, known, Reach::Expand).await {
+        Ok(done) if done.level < needed => {
+            Err(older(&format!("{} has to be run first", done.waiting.first().map_or("", String::as_str))))
+        }
+        Ok(_) => Ok(()),
+        Err(StoreError::Failed(why)) => Err(older(&why)),
+        Err(other) => Err(other),
     }
 }
 
