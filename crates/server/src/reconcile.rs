@@ -7,7 +7,7 @@ use gatepass_connectors::Connector;
 use gatepass_core::id::GrantId;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 const EVERY: TimeDelta = TimeDelta::minutes(1);
 /// When the store does not say whose turn it is.
@@ -35,6 +35,8 @@ impl Suspects {
 
 /// At start and every minute, until the server stops; of several nodes, one at a time.
 pub async fn run(app: App) {
+    let mut heads = app.store.heads();
+    let mut known = *heads.borrow();
     loop {
         let now = app.clock.now();
         let next = match app.store.turn("reconcile", now, now + EVERY).await {
@@ -51,8 +53,22 @@ pub async fn run(app: App) {
         app.limits.tidy();
         tokio::select! {
             () = app.clock.sleep_until(next) => {}
+            () = went_back(&mut heads, &mut known) => look(&app, |_| true).await,
             suspects = app.suspects.taken() => look(&app, |target| suspects.contains(target)).await,
             () = app.stopped() => return,
+        }
+    }
+}
+
+/// The store lost the end of its log: nobody knows any more of accesses that were given then.
+async fn went_back(heads: &mut watch::Receiver<u64>, known: &mut u64) {
+    loop {
+        let before = std::mem::replace(known, *heads.borrow_and_update());
+        if *known < before {
+            return;
+        }
+        if heads.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -2,18 +2,18 @@
 
 use crate::history;
 use crate::load::{Load, Outcome};
+use gatepass_core::Time;
 use gatepass_core::command::Command as Wish;
 use gatepass_core::id::PersonId;
 use gatepass_core::wire::{Accepted, GrantState, GrantView, Verdict};
-use gatepass_core::Time;
 use gatepass_server::clock::{Clock as _, SystemClock};
 use gatepass_server::config::Config;
 use gatepass_server::invite::{Invitation, invite};
 use gatepass_server::store::Store;
 use gatepass_server::testing::database::{SERVICE, SERVICE_PASSWORD, prepare};
 use gatepass_server::testing::{Someone, code_of, salted};
-use gatepass_testkit::postgres::{ADMIN_PASSWORD, Postgres};
 use gatepass_testkit::Proxy;
+use gatepass_testkit::postgres::{ADMIN_PASSWORD, Postgres};
 use gatepass_tests::process::Process;
 use gatepass_tests::{bins, eventually, until};
 use serde_json::Value;
@@ -230,9 +230,8 @@ impl Days {
     pub async fn metric(&self, node: usize, name: &str) -> f64 {
         let text = self.http.get(format!("{}/metrics", self.nodes[node].url)).send().await.expect("metrics");
         let text = text.text().await.expect("text");
-        let of = text.lines().filter(|l| {
-            l.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
-        });
+        let of =
+            text.lines().filter(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
         of.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 

@@ -55,7 +55,7 @@ async fn failed_over_with_a_lost_tail() {
         assert!(log.contains("the database lost part of the log"), "{log}");
     }
     // Nobody knows of the access any more: it goes.
-    days.nothing_left(access.starts_at.unwrap(), Duration::from_secs(75)).await;
+    days.nothing_left(access.starts_at.unwrap(), 2 * BOUND).await;
     *days.database() = replica;
     let after = days.load(4);
     after.more(20).await;
@@ -110,7 +110,8 @@ async fn what_can_be_lost_is_said_at_start() {
     days.psql("ALTER SYSTEM SET full_page_writes = off");
     days.psql("SELECT pg_reload_conf()");
     until("the replica follows", Duration::from_secs(20), async || {
-        let both = "SELECT count(*) = 1 AND current_setting('full_page_writes') = 'off' FROM pg_stat_replication";
+        let both =
+            "SELECT count(*) = 1 AND current_setting('full_page_writes') = 'off' FROM pg_stat_replication";
         (days.psql(both) == "t").then_some(())
     })
     .await;

@@ -111,7 +111,9 @@ impl Device {
                 let url = format!("{}/v1/requests", self.urls[turn % self.urls.len()]);
                 let send = self.http.post(url).bearer_auth(&self.someone.token).json(&submit);
                 let (code, word) = match send.timeout(PATIENCE).send().await {
-                    Ok(answer) => (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default()),
+                    Ok(answer) => {
+                        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+                    }
                     Err(_) => (0, Value::Null),
                 };
                 outcome.slowest = outcome.slowest.max(from.elapsed());

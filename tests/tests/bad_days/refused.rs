@@ -13,7 +13,8 @@ async fn no_connection_is_left() {
     let days = Days::two(Database::Own(Postgres::start())).await;
     let load = days.load(4);
     load.more(10).await;
-    let end = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{SERVICE}'");
+    let end =
+        format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{SERVICE}'");
     days.psql(&format!("ALTER ROLE {SERVICE} CONNECTION LIMIT 0"));
     days.psql(&end);
     let tomas = days.at(0, &days.tomas);
@@ -69,7 +70,8 @@ async fn the_disk_is_full() {
         let server = days.database();
         server.psql("postgres", &format!("CREATE TABLESPACE small LOCATION '{at}'"));
         server.psql("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
-        let end = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name}'");
+        let end =
+            format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name}'");
         server.psql("postgres", &end);
         server.psql("postgres", &format!("ALTER DATABASE {name} SET TABLESPACE small"));
         server.psql("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
@@ -109,7 +111,8 @@ async fn the_disk_is_full() {
     let outcome = Outcome { lies: outcome.lies, ..outcome };
     days.well(&outcome).await;
     let gone = "SELECT count(*) FROM request WHERE grant_state NOT IN ('ended', 'failed')";
-    gatepass_tests::eventually("the end is written down", async || (days.psql(gone) == "0").then_some(())).await;
+    gatepass_tests::eventually("the end is written down", async || (days.psql(gone) == "0").then_some(()))
+        .await;
 }
 
 /// Takes all room there is.

@@ -8,7 +8,7 @@ async fn without_the_lock_the_head_fences() {
     let days = Days::two(Database::Shared).await;
     // A function of the same name and shape before the real one: who asks for the lock gets nothing.
     days.psql(&format!(
-        "CREATE FUNCTION public.pg_advisory_xact_lock(integer, integer) RETURNS void LANGUAGE sql AS '';
+        "CREATE FUNCTION public.pg_advisory_xact_lock(integer, integer) RETURNS text LANGUAGE sql AS 'SELECT ''''::text';
          ALTER DATABASE {} SET search_path = public, pg_catalog",
         days.name
     ));
@@ -18,7 +18,8 @@ async fn without_the_lock_the_head_fences() {
     let load = days.load(8);
     load.more(200).await;
     let outcome = load.stop().await;
-    let locked = days.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7420 AND objid = 1");
+    let locked = days
+        .psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7420 AND objid = 1");
     assert_eq!(locked, "0");
     days.well(&outcome).await;
 }

@@ -31,11 +31,12 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Places what was committed, whenever somebody asks for it, until the store is dropped.
 pub async fn sequence(shared: Arc<Shared>) {
     let mut wanted = shared.wanted.subscribe();
+    let mut emptied = sequencer::Emptied::default();
     loop {
         let upto = *wanted.borrow_and_update();
         if shared.placed.borrow().0 < upto {
             let before = shared.highest();
-            match sequencer::place_all(&shared.link).await {
+            match sequencer::place_all(&shared.link, &mut emptied).await {
                 Ok((head, _)) => {
                     shared.grown(&before, &head);
                     shared.placed.send_replace((upto, head));

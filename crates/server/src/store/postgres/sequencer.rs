@@ -7,7 +7,8 @@ use super::{get, parse};
 use crate::log::Sequencer;
 use crate::store::StoreError;
 use gatepass_core::wire::Head;
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -16,11 +17,52 @@ const BATCH: i64 = 2_000;
 /// What listeners hear of: that the log grew.
 pub const CHANNEL: &str = "gatepass";
 
-/// Places all that was committed before it began. Answers the head then, and how many it placed.
-pub async fn place_all(link: &Link) -> Result<(Head, usize), StoreError> {
+/// Longer than a change takes from getting ids for its events to being visible, but for a few.
+const LATE: Duration = Duration::from_secs(5);
+/// And those few are looked for this often.
+const WHOLE: Duration = Duration::from_secs(2);
+/// Remembered so far apart.
+const STEP: Duration = Duration::from_millis(250);
+
+/// Up to which id the outbox was emptied. Its dead rows stay for as long as somebody's transaction is older than they
+/// are, and would be passed over one by one, more for every batch.
+#[derive(Default)]
+pub struct Emptied {
+    reached: VecDeque<(Instant, i64)>,
+    whole: Option<Instant>,
+}
+
+impl Emptied {
+    /// The id after which to look. Not that of the last event: smaller ones may become visible after larger ones.
+    fn after(&mut self, now: Instant) -> i64 {
+        if self.whole.is_none_or(|at| now.duration_since(at) >= WHOLE) {
+            self.whole = Some(now);
+            return 0;
+        }
+        let late =
+            |entry: Option<&(Instant, i64)>| entry.is_some_and(|(at, _)| now.duration_since(*at) >= LATE);
+        while late(self.reached.get(1)) {
+            self.reached.pop_front();
+        }
+        self.reached.front().filter(|entry| late(Some(entry))).map_or(0, |(_, id)| *id)
+    }
+
+    fn up_to(&mut self, now: Instant, id: i64) {
+        match self.reached.back() {
+            // The database may have gone back to an earlier state, with smaller ids.
+            Some((_, last)) if id < *last => self.reached.clear(),
+            Some((at, _)) if now.duration_since(*at) < STEP => {}
+            _ => self.reached.push_back((now, id)),
+        }
+    }
+}
+
+/// Places all that was committed before it began, but for what comes late: that, it finds within seconds. Answers the
+/// head then, and how many it placed.
+pub async fn place_all(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), StoreError> {
     let mut placed = 0;
     loop {
-        let (head, count) = place(link).await?;
+        let (head, count) = place(link, emptied).await?;
         placed += count;
         if (count as i64) < BATCH {
             return Ok((head, placed));
@@ -28,15 +70,18 @@ pub async fn place_all(link: &Link) -> Result<(Head, usize), StoreError> {
     }
 }
 
-async fn place(link: &Link) -> Result<(Head, usize), StoreError> {
+async fn place(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), StoreError> {
     let from = Instant::now();
     // Each statement has a snapshot of its own, taken when the lock is held: it sees what the one before placed.
     let (transaction, begun) = link
         .begin(&[
             Step::new("SELECT pg_advisory_xact_lock(7420, 1)::text"),
             Step::new("SELECT tree FROM head"),
-            Step::new("SELECT id, event_id, request_id, person_id, body FROM outbox ORDER BY id LIMIT $1")
-                .with(Type::INT8, BATCH),
+            Step::new(
+                "SELECT id, event_id, request_id, person_id, body FROM outbox WHERE id > $2 ORDER BY id LIMIT $1",
+            )
+            .with(Type::INT8, BATCH)
+            .with(Type::INT8, emptied.after(from)),
         ])
         .await?;
     let answers = begun.map_err(Miss::error)?;
@@ -63,7 +108,7 @@ async fn place(link: &Link) -> Result<(Head, usize), StoreError> {
         leaves.push(leaf.0.to_vec());
         bodies.push(body);
     }
-    let head = sequencer.head();
+    let (head, last) = (sequencer.head(), ids.last().copied().unwrap_or(0));
     let tree = serde_json::to_string(sequencer.tree()).map_err(|e| StoreError::Failed(e.to_string()))?;
     let done = transaction
         .run(&[
@@ -93,8 +138,34 @@ async fn place(link: &Link) -> Result<(Head, usize), StoreError> {
         return Err(StoreError::Conflict);
     }
     transaction.commit().await?;
+    emptied.up_to(from, last);
     let count = waiting.len();
     metrics::histogram!("gatepass_sequencer_batch_events").record(count as f64);
     metrics::histogram!("gatepass_sequencer_seconds").record(from.elapsed().as_secs_f64());
     Ok((head, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_emptied_is_passed_over_after_a_while_and_looked_at_now_and_then() {
+        let (mut emptied, from) = (Emptied::default(), Instant::now());
+        let at = |millis| from + Duration::from_millis(millis);
+        assert_eq!(emptied.after(at(0)), 0);
+        emptied.up_to(at(0), 10);
+        emptied.up_to(at(100), 20);
+        emptied.up_to(at(4_000), 30);
+        assert_eq!(emptied.after(at(1_000)), 0, "others may still be late");
+        assert_eq!(emptied.after(at(5_000)), 0, "all of it, now and then");
+        assert_eq!(emptied.after(at(5_001)), 10);
+        assert_eq!(emptied.after(at(6_999)), 10);
+        assert_eq!(emptied.after(at(7_000)), 0);
+        assert_eq!(emptied.after(at(8_999)), 10);
+        assert_eq!(emptied.after(at(9_000)), 0);
+        assert_eq!(emptied.after(at(9_001)), 30);
+        emptied.up_to(at(9_002), 3);
+        assert_eq!(emptied.after(at(9_003)), 0, "ids that begin again");
+    }
 }
