@@ -219,7 +219,7 @@ impl Fleet {
                 restarted.await.expect("the database starts again");
             }
             // Of devices, not of the nodes.
-            Fault::CutPerson { .. } | Fault::LosePerson { .. } => return,
+            Fault::CutPerson { .. } | Fault::LosePerson { .. } | Fault::Reopen { .. } => return,
         }
         let to = SystemClock.now();
         let away = matches!(fault, Fault::Restart { .. });

@@ -94,7 +94,9 @@ async fn workload(machines: Arc<Machines>, plan: Plan) -> Result<Summary, String
                 let (fleet, people) = (fleet.clone(), people.clone());
                 doing.spawn(async move {
                     match &fault {
-                        Fault::CutPerson { person } | Fault::LosePerson { person, .. } => {
+                        Fault::CutPerson { person }
+                        | Fault::LosePerson { person, .. }
+                        | Fault::Reopen { person } => {
                             people[*person].suffer(&fault).await;
                         }
                         _ => fleet.suffer(&fault).await,

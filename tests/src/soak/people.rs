@@ -10,7 +10,7 @@ use gatepass_core::id::{DeviceId, GrantId, PersonId, RequestId};
 use gatepass_core::wire::{Ask, GrantState, Head, RequestState, RequestView, Secret, Verdict};
 use gatepass_testkit::Proxy;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -29,19 +29,41 @@ const MOST: usize = 10_000;
 /// One person and their device.
 pub struct Someone {
     pub handle: &'static str,
-    client: Client,
+    profile: Profile,
+    program: tokio::sync::RwLock<Program>,
     person: PersonId,
     device: DeviceId,
     way: Proxy,
-    witness: PathBuf,
-    notices: Mutex<Receiver<Notice>>,
+    /// What earlier programs of this device told.
+    told: Mutex<Vec<Notice>>,
+    reopened: AtomicBool,
     /// What the server has acknowledged: any node has to show it from then on.
     acknowledged: Mutex<BTreeSet<RequestId>>,
     complaints: Mutex<Vec<String>>,
+}
+
+/// The app on a device, as long as it runs.
+struct Program {
+    client: Client,
+    notices: Receiver<Notice>,
     running: JoinHandle<()>,
 }
 
-impl Drop for Someone {
+impl Program {
+    fn open(profile: &Profile) -> Self {
+        let client = Client::open(profile.clone(), KeyStore::File).expect("a client");
+        let notices = client.notices();
+        let follow = client.clone();
+        Self { client, notices, running: tokio::spawn(async move { follow.run().await }) }
+    }
+
+    /// Everything that it has told since this was asked last.
+    fn told(&mut self) -> Vec<Notice> {
+        std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         self.running.abort();
     }
@@ -53,23 +75,20 @@ pub async fn join(fleet: &Fleet) -> Vec<Arc<Someone>> {
     let links = fleet.links(&ways.iter().map(Proxy::port).collect::<Vec<_>>()).await;
     let joining = PEOPLE.iter().zip(ways).zip(links).map(|(((handle, ..), way), link)| async move {
         let profile = Profile::within(fleet.dir().join("home"), handle).expect("a profile");
-        let witness = profile.dir().join("witness.json");
-        let client = Client::open(profile, KeyStore::File).expect("a client");
-        let notices = Mutex::new(client.notices());
-        let status = client.join(&link, Some("laptop")).await.expect("they join");
+        let program = Program::open(&profile);
+        let status = program.client.join(&link, Some("laptop")).await.expect("they join");
         let me = status.me.expect("somebody");
-        let follow = client.clone();
         Arc::new(Someone {
             handle,
-            client,
+            profile,
+            program: tokio::sync::RwLock::new(program),
             person: me.person.id,
             device: me.device,
             way,
-            witness,
-            notices,
+            told: Mutex::default(),
+            reopened: AtomicBool::new(false),
             acknowledged: Mutex::default(),
             complaints: Mutex::default(),
-            running: tokio::spawn(async move { follow.run().await }),
         })
     });
     futures_util::future::join_all(joining).await
@@ -78,7 +97,7 @@ pub async fn join(fleet: &Fleet) -> Vec<Arc<Someone>> {
 impl Someone {
     /// Does one thing, if there is something to do it to. `mark` is a text that nothing else has.
     pub async fn act(self: &Arc<Self>, act: &Act, mark: String) -> Option<Write> {
-        let client = &self.client;
+        let client = &self.client().await;
         match *act {
             Act::Ask { role, seconds, using } => Some(self.ask(role, seconds, using, mark).await),
             Act::Approve { pick } => self.decide(pick, Verdict::Approve, mark).await,
@@ -121,7 +140,7 @@ impl Someone {
             ticket: None,
             extends: None,
         };
-        let client = &self.client;
+        let client = &self.client().await;
         let answer = insist(|| client.submit_request(&ask)).await;
         self.remember(&answer);
         if let (true, Ok(request)) = (using, &answer) {
@@ -134,17 +153,18 @@ impl Someone {
     async fn decide(&self, pick: usize, verdict: Verdict, mark: String) -> Option<Write> {
         let request = self.request(pick, |r| r.can_decide).await?;
         let draft = DecisionDraft { request, verdict, duration_s: None, note: Some(mark.clone()) };
-        let prepared = self.client.prepare_decision(draft).await.ok()?;
-        let client = &self.client;
+        let client = &self.client().await;
+        let prepared = client.prepare_decision(draft).await.ok()?;
         let answer = insist(|| client.send_prepared(&prepared.id)).await;
         Some(self.write("request.decide", About::Mark(mark), &answer))
     }
 
     /// Logs in on the target with the access once it is there, and stays until the target ends that.
     async fn hold(self: Arc<Self>, request: RequestId) {
-        let Ok(found) = self.client.wait_for(request, Some(WISH)).await else { return };
+        let client = self.client().await;
+        let Ok(found) = client.wait_for(request, Some(WISH)).await else { return };
         let gatepass_client::Waited::Ready { grant: Some(grant), .. } = found else { return };
-        let Ok((Secret::Postgres { url }, _)) = self.client.secret(grant.id).await else { return };
+        let Ok((Secret::Postgres { url }, _)) = client.secret(grant.id).await else { return };
         let Ok((target, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await else {
             return;
         };
@@ -156,7 +176,8 @@ impl Someone {
     /// What any node answers has everything that any other node has acknowledged before.
     async fn read(&self) {
         let acknowledged = self.acknowledged.lock().expect("nobody panicked").clone();
-        let Ok(answer) = self.client.server_requests(RequestScope::Mine, MOST).await else { return };
+        let client = self.client().await;
+        let Ok(answer) = client.server_requests(RequestScope::Mine, MOST).await else { return };
         let there: BTreeSet<RequestId> = answer.into_iter().map(|r| r.id).collect();
         for missing in acknowledged.difference(&there) {
             let said = format!("{} was told that {missing} is there, and then did not find it", self.handle);
@@ -170,14 +191,14 @@ impl Someone {
 
     async fn request(&self, pick: usize, fit: impl Fn(&RequestView) -> bool) -> Option<RequestId> {
         let mut fitting: Vec<RequestId> =
-            self.client.requests().await.ok()?.iter().filter(|r| fit(r)).map(|r| r.id).collect();
+            self.client().await.requests().await.ok()?.iter().filter(|r| fit(r)).map(|r| r.id).collect();
         fitting.sort();
         (!fitting.is_empty()).then(|| fitting[pick % fitting.len()])
     }
 
     /// One that runs: mine, or one that I may end.
     async fn grant(&self, pick: usize, mine: bool) -> Option<GrantId> {
-        let grants = self.client.grants().await.ok()?;
+        let grants = self.client().await.grants().await.ok()?;
         let running = |state| matches!(state, GrantState::Provisioning | GrantState::Active);
         let mut fitting: Vec<GrantId> = grants
             .iter()
@@ -201,6 +222,15 @@ impl Someone {
     pub async fn suffer(&self, fault: &Fault) {
         match fault {
             Fault::CutPerson { .. } => self.way.reset(),
+            Fault::Reopen { .. } => {
+                let mut program = self.program.write().await;
+                self.reopened.store(true, Ordering::Relaxed);
+                program.running.abort();
+                let _ = (&mut program.running).await;
+                let told = program.told();
+                self.told.lock().expect("nobody panicked").extend(told);
+                *program = Program::open(&self.profile);
+            }
             Fault::LosePerson { length, .. } => {
                 self.way.blackhole();
                 tokio::time::sleep(*length).await;
@@ -212,39 +242,38 @@ impl Someone {
 
     /// The device in step with a log of this size, and what it and the server then say.
     pub async fn view(&self, size: u64) -> View {
+        let client = self.client().await;
         let from = Instant::now();
         // A contradiction does not pass; it stands in the status.
-        while self.client.sync_now().await.is_err()
-            || self.client.log_size().await.is_ok_and(|held| held < size)
-        {
-            if self.client.status().await.is_ok_and(|status| status.mismatch) {
+        while client.sync_now().await.is_err() || client.log_size().await.is_ok_and(|held| held < size) {
+            if client.status().await.is_ok_and(|status| status.mismatch) {
                 break;
             }
             assert!(from.elapsed() < IN_STEP, "{}’s device is not in step after {IN_STEP:?}", self.handle);
             tokio::time::sleep(AGAIN).await;
         }
-        let verified = self.client.verify_again().await.expect("it can be looked at");
+        let verified = client.verify_again().await.expect("it can be looked at");
         let problem = verified.problem.map(|p| p.message).filter(|_| verified.mismatch || !verified.online);
+        let mut notices = std::mem::take(&mut *self.told.lock().expect("nobody panicked"));
+        notices.extend(self.program.write().await.told());
+        let witness = std::fs::read(self.profile.dir().join("witness.json")).ok();
         let said = "the server answers when all is mended";
         View {
             handle: self.handle.to_owned(),
             person: self.person,
-            head: std::fs::read(&self.witness)
-                .ok()
-                .and_then(|head| serde_json::from_slice::<Head>(&head).ok()),
+            head: witness.and_then(|head| serde_json::from_slice::<Head>(&head).ok()),
             problem,
-            requests: self.client.requests().await.expect("the cache"),
-            grants: self.client.grants().await.expect("the cache"),
-            server_requests: self.client.server_requests(RequestScope::All, MOST).await.expect(said),
-            server_grants: self.client.server_grants(GrantScope::All, MOST).await.expect(said),
-            notices: self.told(),
+            requests: client.requests().await.expect("the cache"),
+            grants: client.grants().await.expect("the cache"),
+            server_requests: client.server_requests(RequestScope::All, MOST).await.expect(said),
+            server_grants: client.server_grants(GrantScope::All, MOST).await.expect(said),
+            notices,
+            reopened: self.reopened.load(Ordering::Relaxed),
         }
     }
 
-    /// Everything that the device has told its person.
-    fn told(&self) -> Vec<Notice> {
-        let mut told = self.notices.lock().expect("nobody panicked");
-        std::iter::from_fn(|| told.try_recv().ok()).collect()
+    async fn client(&self) -> Client {
+        self.program.read().await.client.clone()
     }
 
     pub fn complaints(&self) -> Vec<String> {

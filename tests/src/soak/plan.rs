@@ -73,6 +73,8 @@ pub enum Fault {
     CutPerson { person: usize },
     /// A person's way swallows everything.
     LosePerson { person: usize, length: Duration },
+    /// A person's app ends in the middle of what it does, and is opened again.
+    Reopen { person: usize },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +163,8 @@ fn fault(dice: &mut StdRng) -> Fault {
         60..66 => Fault::Stall { node, length: short(dice, 100, 4_000) },
         66..74 => Fault::Deafen { node, length: short(dice, 500, 4_000) },
         74..84 => Fault::Restart { down: short(dice, 0, 2_000) },
-        84..92 => Fault::CutPerson { person },
+        84..88 => Fault::CutPerson { person },
+        88..93 => Fault::Reopen { person },
         _ => Fault::LosePerson { person, length: short(dice, 100, 3_000) },
     }
 }
@@ -187,7 +190,7 @@ mod tests {
                 What::Fault(fault) => name(format!("{fault:?}")),
             })
             .collect();
-        assert_eq!(names.len(), 8 + 10, "{names:?}");
+        assert_eq!(names.len(), 8 + 11, "{names:?}");
         assert!(steps.iter().all(|step| step.at < Duration::from_secs(10)));
     }
 }

@@ -71,6 +71,8 @@ pub struct View {
     pub server_requests: Vec<RequestView>,
     pub server_grants: Vec<GrantView>,
     pub notices: Vec<Notice>,
+    /// Its app was ended in between: then what it was about to tell may not have been told.
+    pub reopened: bool,
 }
 
 /// A time in which something was broken; `away` when it was the database itself.

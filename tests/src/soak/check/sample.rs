@@ -185,6 +185,7 @@ impl Story {
                 requests,
                 grants,
                 notices,
+                reopened: false,
             });
         }
         evidence.logins.push(Login { grant: GRANT, last: self.now, until: Some(self.now) });

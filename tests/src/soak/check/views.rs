@@ -81,6 +81,9 @@ fn told(view: &View, read: &Read, wrong: &mut Vec<String>) {
             wrong.push(format!("{} was told “{kind}” of {id} {times} times, of {most}", view.handle));
         }
     }
+    if view.reopened {
+        return;
+    }
     // What stays true is told however late it is heard of.
     for request in read.states.values() {
         let mine = request.by == view.person;
