@@ -200,3 +200,55 @@ async fn an_older_schema_is_said_with_what_to_run() {
     let refused = PostgresStore::open(&Options { url, ..options }).await.err().unwrap().to_string();
     assert!(refused.contains("run “gatepass-server migrate”"), "{refused}");
 }
+
+/// The text between two lines of `docs/operations.md`.
+fn documented(from: &str, to: &str) -> &'static str {
+    let docs = include_str!("../../../../docs/operations.md");
+    let (_, rest) = docs.split_once("\n## One PostgreSQL\n").expect("the section");
+    rest.split_once(from).and_then(|(_, rest)| rest.split_once(to)).expect(from).0
+}
+
+#[tokio::test]
+async fn made_as_documented_it_serves() {
+    let server = Postgres::start();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    // What the operator types twice.
+    let by_hand = documented("```sql\n", "```")
+        .replace("\\password gatepass_owner", "ALTER ROLE gatepass_owner PASSWORD 'owner'");
+    let by_hand = by_hand
+        .replace("\\password gatepass\n", "ALTER ROLE gatepass PASSWORD 'nodes';\n")
+        .replace("'owner'\n", "'owner';\n");
+    server.psql("postgres", &by_hand);
+
+    let toml = documented("```toml\n", "```")
+        .replace("db.example.com:5432", &format!("127.0.0.1:{}", server.port()));
+    fs::create_dir(at("secrets")).unwrap();
+    fs::write(at("secrets/database"), "nodes\n").unwrap();
+    fs::write(at("owner-password"), "owner\n").unwrap();
+    fs::write(at("gatepass.toml"), &toml).unwrap();
+
+    let commands: Vec<&str> = documented("and the nodes:\n\n```\n", "```").lines().collect();
+    let [migrate, roles, check, serving] = commands.as_slice() else { panic!("{commands:?}") };
+    for line in [migrate, check] {
+        let mut words = line.split(' ');
+        assert_eq!(words.next(), Some("gatepass-server"));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_gatepass-server"));
+        let done =
+            program.args(words).current_dir(directory.path()).stdin(Stdio::null()).output().await.unwrap();
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert!(
+        roles.ends_with("-U gatepass_owner -d gatepass -v service=gatepass -f docs/postgres-roles.sql"),
+        "{roles}"
+    );
+    server
+        .psql_at(&server.url(OWNER, "owner", "gatepass"), &format!("\\set service gatepass\n{ROLES}"))
+        .unwrap();
+    assert_eq!(*serving, "gatepass-server serve --config gatepass.toml");
+    let lines = toml.split_once("\"example.com/gatepass\"\n").unwrap().1;
+    serve(directory.path(), lines, None).await.unwrap().kill().await.unwrap();
+    // The nodes' role owns nothing.
+    let owned = "SELECT count(*) FROM pg_class WHERE relowner = 'gatepass'::regrole";
+    assert_eq!(server.psql("gatepass", owned), "0");
+}
