@@ -60,8 +60,10 @@ impl Leases {
     /// Renews what is held, for as long as it is polled.
     pub async fn renew(&self, app: &App, again: TimeDelta) {
         let length = length(&*app.store);
+        let mut at = app.clock.now();
         loop {
-            app.clock.sleep_until(app.clock.now() + length / RENEWALS).await;
+            at = (at + length / RENEWALS).max(app.clock.now());
+            app.clock.sleep_until(at).await;
             while let Err(error) = self.renew_once(app, length).await {
                 tracing::warn!(%error, "could not renew the leases of running jobs");
                 app.clock.sleep_until(app.clock.now() + again).await;

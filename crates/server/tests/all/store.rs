@@ -263,6 +263,34 @@ async fn forgetting_takes_jobs_and_secret(store: Arc<dyn Store>) {
     assert_eq!(store.backlog().await.unwrap().jobs, 0);
 }
 
+async fn a_turn_is_one_node_s(store: Arc<dyn Store>) {
+    let (minute, second) = (TimeDelta::minutes(1), TimeDelta::seconds(1));
+    let turn = async |at, now: Time| store.turn(at, now, now + minute).await.unwrap();
+    assert_eq!(turn("reconcile", noon()).await, None);
+    assert_eq!(turn("reconcile", noon() + second).await, Some(noon() + minute));
+    assert_eq!(turn("other", noon() + second).await, None);
+    // One who asked at the same moment and looked at the clock before.
+    assert_eq!(turn("other", noon()).await, Some(noon() + second + minute));
+    assert_eq!(turn("reconcile", noon() + minute).await, None);
+    // The clock was set back: nobody waits for a time that far ahead.
+    assert_eq!(turn("reconcile", noon() - minute * 3).await, None);
+    let all = futures_util::future::join_all((0..8).map(|_| turn("again", noon()))).await;
+    assert_eq!(all.iter().filter(|free| free.is_none()).count(), 1);
+}
+
+async fn a_lease_is_renewed_while_it_is_held(store: Arc<dyn Store>) {
+    let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    store.commit(jobs(vec![put(JobKind::End, a, noon()), put(JobKind::End, b, noon())])).await.unwrap();
+    let held = claim(&store, noon()).await;
+    let until = noon() + TimeDelta::minutes(30);
+    store.commit(settle(&held[1], Settled::Done)).await.unwrap();
+    assert_eq!(store.renew(&held, until).await.unwrap(), [held[0].id]);
+    assert!(claim(&store, noon() + TimeDelta::minutes(29)).await.is_empty());
+    let taken = claim(&store, until + TimeDelta::seconds(1)).await;
+    assert_eq!(taken.len(), 1);
+    assert_eq!(store.renew(&held, until + TimeDelta::hours(1)).await.unwrap(), [0i64; 0], "another has it");
+}
+
 macro_rules! conformance {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
@@ -301,6 +329,8 @@ conformance!(
     a_target_has_room_for_so_many,
     an_end_is_moved_earlier_only,
     forgetting_takes_jobs_and_secret,
+    a_turn_is_one_node_s,
+    a_lease_is_renewed_while_it_is_held,
 );
 
 #[tokio::test]

@@ -38,13 +38,13 @@ pub fn write_setting(key: &str, value: &str) -> Step {
     .with(Type::TEXT, value.to_owned())
 }
 
-/// A turn is a setting with the time, in milliseconds, at which it ends. One that would last longer than the one that
-/// is asked for was taken before the clock was set back.
+/// A turn is a setting with the time, in milliseconds, at which it ends. One that would last twice as long as the one
+/// that is asked for was taken before the clock was set back.
 pub fn turn(at: &str, now: Time, until: Time) -> Step {
     Step::new(
         "INSERT INTO setting AS s (key, value) VALUES ($1, ($3::bigint)::text)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value
-         WHERE s.value::bigint <= $2 OR s.value::bigint > $3 RETURNING 1",
+         WHERE s.value::bigint <= $2 OR s.value::bigint > 2 * $3 - $2 RETURNING 1",
     )
     .with(Type::TEXT, at.to_owned())
     .with(Type::INT8, now.timestamp_millis())

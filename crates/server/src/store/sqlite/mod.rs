@@ -131,7 +131,7 @@ impl Store for SqliteStore {
 
     async fn turn(&self, at: &'static str, now: Time, until: Time) -> Result<Option<Time>, StoreError> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = turns.get(at).copied().filter(|taken| (*taken > now) && (*taken <= until));
+        let taken = turns.get(at).copied().filter(|taken| *taken > now && *taken <= until + (until - now));
         if taken.is_none() {
             turns.insert(at, until);
         }
