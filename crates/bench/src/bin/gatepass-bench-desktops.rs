@@ -1,5 +1,6 @@
 //! Many desktops as one process, as far as a server sees them: `streams ADDRESS COUNT TOKENS` holds so many streams open,
-//! comes back as the client does, and pulls what it missed. `bare` is the least that could be at the other end.
+//! comes back as the client does, pulls what it missed, and pulls once a minute all the same. `bare` is the least that
+//! could be at the other end.
 //!
 //! Commands come on standard input, one per line, and each is answered by one line:
 //!
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -31,6 +33,9 @@ const PULLS: usize = 2_000;
 /// As the client's: the first wait after a stream that was lost without a word, doubled up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// As the client's: how often it pulls without having been told to.
+const POLL: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(86_400);
 /// A server that is not there says nothing at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -180,6 +185,7 @@ struct Stream {
     arrived: u64,
     /// Tries that came to nothing.
     tries: u32,
+    poll: Instant,
 }
 
 /// What a server said.
@@ -190,7 +196,10 @@ enum Word {
 
 impl Stream {
     fn new(crowd: Arc<Crowd>, number: usize) -> Self {
-        Self { crowd, number, size: 0, arrived: 0, tries: 0 }
+        // The bare server has nothing to pull.
+        let poll = if crowd.tokens.is_empty() { NEVER } else { POLL.mul_f64(rand::random()) };
+        let poll = Instant::now() + poll;
+        Self { crowd, number, size: 0, arrived: 0, tries: 0, poll }
     }
 
     async fn live(mut self) {
@@ -232,7 +241,14 @@ impl Stream {
         let mut retry = None;
         loop {
             let read = if told {
-                lines.read(&mut socket).await
+                tokio::select! {
+                    read = lines.read(&mut socket) => read,
+                    () = tokio::time::sleep_until(self.poll) => {
+                        self.poll += POLL;
+                        self.pull(self.size).await?;
+                        continue;
+                    }
+                }
             } else {
                 tokio::time::timeout(PATIENCE, lines.read(&mut socket)).await?
             };
