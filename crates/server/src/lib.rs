@@ -6,6 +6,7 @@ pub mod backup;
 pub mod clock;
 pub mod config;
 mod connect;
+pub mod doctor;
 mod error;
 mod flow;
 mod gate;

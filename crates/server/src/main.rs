@@ -63,6 +63,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
+    /// Look at everything that a server with this configuration depends on; exits with 1 when anything fails.
+    Doctor(command::Doctor),
     /// Move the data of a server that does not run into the shared PostgreSQL, which is empty.
     Import(command::Import),
     /// Bring the schema of the shared PostgreSQL up to date, beside nodes that run.
@@ -146,6 +148,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("{}", backup::restore(&directory(&file)?, &from, SystemClock.now())?);
             Ok(())
         }
+        Command::Doctor(doctor) => match doctor.run().await? {
+            true => Ok(()),
+            false => std::process::exit(1),
+        },
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::RotateTokenKey(file) => {

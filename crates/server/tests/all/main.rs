@@ -5,6 +5,7 @@
 mod backup;
 mod catalogue;
 mod config;
+mod doctor;
 mod enroll;
 mod full_disk;
 mod grants;

@@ -5,6 +5,7 @@ mod clock;
 mod command;
 mod durability;
 mod event;
+pub mod facts;
 mod follow;
 mod job;
 mod link;

@@ -44,11 +44,6 @@ pub fn needed(known: &[Migration]) -> i32 {
     expanding.map(Migration::version).max().unwrap_or(0)
 }
 
-/// Which step the database is at; 0 when it is empty.
-pub async fn level(link: &Link) -> Result<i32, StoreError> {
-    Ok(applied(link).await?.last().map_or(0, |(version, _)| *version))
-}
-
 /// The steps that were run on the database, oldest first: version and name.
 pub async fn applied(link: &Link) -> Result<Vec<(i32, String)>, StoreError> {
     let there = link.read(Step::new("SELECT to_regclass('refinery_schema_history') IS NOT NULL")).await?;

@@ -1,0 +1,136 @@
+//! The newest part of the log, recomputed.
+
+use super::{Finding, fail, ok, warn};
+use crate::backup::DATABASE;
+use crate::store::postgres::{Options, facts};
+use crate::verify::{Broken, Entry, verify};
+use gatepass_core::text::Digest;
+use gatepass_core::wire::Head;
+use gatepass_log::{Hash, Tree};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// So many of the newest events; a log that is no longer is recomputed whole.
+const NEWEST: u32 = 10_000;
+const ABOUT: &str = "log.newest";
+
+pub async fn shared(options: &Options) -> Vec<Finding> {
+    match facts::tail(options, NEWEST).await {
+        Ok((head, tree, entries)) => vec![judge(&head, &tree, &entries)],
+        // The database's own findings say why.
+        Err(error) => vec![warn(
+            ABOUT,
+            format!("the log cannot be read: {error}"),
+            "Look again when the database answers",
+        )],
+    }
+}
+
+pub fn embedded(data: &Path) -> Vec<Finding> {
+    let file = data.join(DATABASE);
+    if !file.exists() {
+        return vec![warn(ABOUT, "there is no log yet", "The first start begins one")];
+    }
+    match read(&file) {
+        Ok((head, tree, entries, key)) => {
+            let key = if key {
+                ok("data.token_key", "the key of the sessions is there")
+            } else {
+                warn("data.token_key", "there is no key of the sessions yet", "The next start makes one")
+            };
+            vec![judge(&head, &tree, &entries), key]
+        }
+        Err(error) => vec![fail(
+            ABOUT,
+            format!("{} cannot be read: {error}", file.display()),
+            "Stop the server and “restore” a backup",
+        )],
+    }
+}
+
+type Read = (Head, Tree, Vec<Entry>, bool);
+
+fn read(file: &Path) -> rusqlite::Result<Read> {
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.pragma_update(None, "query_only", true)?;
+    db.execute_batch("BEGIN")?;
+    let head = db.query_row("SELECT size, root, tree FROM head", [], |row| {
+        let tree: String = row.get(2)?;
+        let tree = serde_json::from_str(&tree).map_err(|e| {
+            rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e))
+        })?;
+        Ok((Head { size: row.get::<_, i64>(0)?.cast_unsigned(), root: Digest(row.get(1)?) }, tree))
+    });
+    let (head, tree) = head.optional()?.unwrap_or_else(|| (Tree::default().head(), Tree::default()));
+    let mut query =
+        db.prepare("SELECT seq, leaf, body FROM event WHERE seq > ?1 - ?2 AND seq <= ?1 ORDER BY seq")?;
+    let entries = query.query_map((head.size.cast_signed(), NEWEST), |row| {
+        Ok(Entry { seq: row.get::<_, i64>(0)?.cast_unsigned(), leaf: row.get(1)?, body: row.get(2)? })
+    })?;
+    let entries = entries.collect::<rusqlite::Result<_>>()?;
+    let key = db.query_row("SELECT 1 FROM setting WHERE key = 'token_key'", [], |_| Ok(())).optional()?;
+    Ok((head, tree, entries, key.is_some()))
+}
+
+fn judge(head: &Head, tree: &Tree, entries: &[Entry]) -> Finding {
+    match tail(head, tree, entries) {
+        Ok(count) if count == head.size => ok(ABOUT, format!("all {count} events are as they were recorded")),
+        Ok(count) => {
+            ok(ABOUT, format!("the newest {count} of {} events are as they were recorded", head.size))
+        }
+        Err(broken) => fail(
+            ABOUT,
+            broken.to_string(),
+            "Somebody or something changed the database: keep a copy, and go back to a backup whose root was noted",
+        ),
+    }
+}
+
+/// Recomputes what there is of the log's end; answers how many events that were.
+fn tail(head: &Head, tree: &Tree, entries: &[Entry]) -> Result<u64, Broken> {
+    let count = entries.len() as u64;
+    if head.size <= u64::from(NEWEST) {
+        verify(entries.iter().cloned().map(Ok::<_, String>), head, tree, |_| Ok(()))?;
+        return Ok(head.size);
+    }
+    if tree.head() != *head {
+        return Err(Broken::Head);
+    }
+    let first = head.size - u64::from(NEWEST) + 1;
+    for (expected, entry) in (first..).zip(entries) {
+        if entry.seq != expected {
+            return Err(Broken::Gap { expected, found: entry.seq });
+        }
+        if entry.leaf != Hash::leaf(entry.body.as_bytes()).0 {
+            return Err(Broken::Changed { seq: expected });
+        }
+    }
+    let size = first - 1 + count;
+    if size < head.size { Err(Broken::Short { size, expected: head.size }) } else { Ok(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_end_is_recomputed() {
+        let (mut tree, mut entries) = (Tree::default(), Vec::new());
+        for n in 1..=u64::from(NEWEST) + 5 {
+            let body = format!("{{\"n\":{n}}}");
+            let leaf = Hash::leaf(body.as_bytes());
+            tree.append(leaf);
+            entries.push(Entry { seq: n, leaf: leaf.0.to_vec(), body });
+        }
+        let head = tree.head();
+        let newest = &mut entries[5..];
+        assert_eq!(tail(&head, &tree, newest), Ok(NEWEST.into()));
+        let last = newest.len() - 1;
+        assert!(matches!(tail(&head, &tree, &newest[..last]), Err(Broken::Short { .. })));
+        newest[7].body.push(' ');
+        assert_eq!(tail(&head, &tree, newest), Err(Broken::Changed { seq: 13 }));
+    }
+}

@@ -1,0 +1,116 @@
+//! The targets: each is asked what is on it, as the server does every minute, and what its login may do there.
+
+use super::{Finding, fail, ok};
+use crate::config::{Config, Kind};
+use crate::connect::{Targets, read};
+use futures_util::future::join_all;
+use gatepass_connectors::TargetError;
+use gatepass_connectors::postgres::Place;
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_postgres::types::Type;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const REACHED: &str = "target.login";
+const RIGHTS: &str = "target.rights";
+
+pub async fn examine(config: &Config) -> Vec<Finding> {
+    let targets = match Targets::new(config, &BTreeMap::new()) {
+        Ok(targets) => targets,
+        Err(error) => return vec![fail(REACHED, error.to_string(), "Correct the configuration")],
+    };
+    let each = config.targets.iter().map(|target| {
+        let targets = &targets;
+        async move {
+            let id = &target.id;
+            let inspected = match targets.get(id) {
+                Ok(connector) => timeout(LIMIT, connector.inspect()).await.unwrap_or_else(|_| {
+                    Err(TargetError::Unreachable(format!("no answer within {} s", LIMIT.as_secs())))
+                }),
+                Err(error) => Err(error),
+            };
+            match inspected {
+                Err(error) => vec![fail(
+                    REACHED,
+                    format!("{id}: {error}"),
+                    "Until that is mended, nothing is set up there and ends wait",
+                )],
+                Ok(found) => {
+                    let mut all = vec![ok(
+                        REACHED,
+                        format!("{id} answers; {} accesses of ours are on it", found.len()),
+                    )];
+                    if let Kind::Postgres { url, password } = &target.kind {
+                        let password = read(password.as_ref()).unwrap_or_default();
+                        all.push(rights(config, id, url, &password).await);
+                    }
+                    all
+                }
+            }
+        }
+    });
+    join_all(each).await.into_iter().flatten().collect()
+}
+
+/// Everything that the catalogue gives on this target.
+fn groups(config: &Config, target: &str) -> Vec<String> {
+    let resources = config.catalogue.resources.iter().filter(|r| r.target == target);
+    let grants = resources.flat_map(|r| &r.roles).flat_map(|role| role.grants.iter().cloned());
+    grants.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+async fn rights(config: &Config, id: &str, url: &str, password: &SecretString) -> Finding {
+    let todo = "Run docs/connectors/postgres-admin.sql on it again, with all groups of the catalogue";
+    match timeout(LIMIT, missing(url, password, groups(config, id))).await {
+        Ok(Ok(missing)) if missing.is_empty() => ok(RIGHTS, format!("{id}: its login may do what is needed")),
+        Ok(Ok(missing)) => fail(RIGHTS, format!("{id}: {}", missing.join("; ")), todo),
+        Ok(Err(error)) => fail(RIGHTS, format!("{id}: its rights cannot be read: {error}"), todo),
+        Err(_) => fail(RIGHTS, format!("{id}: its rights cannot be read in time"), todo),
+    }
+}
+
+/// What the login lacks.
+async fn missing(
+    url: &str,
+    password: &SecretString,
+    groups: Vec<String>,
+) -> Result<Vec<String>, TargetError> {
+    let place = Place::parse(url, password)?;
+    let away = |e: tokio_postgres::Error| TargetError::Unreachable(e.to_string());
+    let (client, connection) = place.config.connect(place.tls.clone()).await.map_err(away)?;
+    let driver = tokio::spawn(connection);
+    // Up to PostgreSQL 15, CREATEROLE may hand on every role.
+    let asked = client
+        .query_typed(
+            "SELECT g, r.oid IS NULL, me.rolcreaterole OR me.rolsuper,
+                 me.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'),
+                 me.rolsuper OR current_setting('server_version_num')::int < 160000
+                     OR coalesce(pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'), false)
+             FROM pg_roles me LEFT JOIN unnest($1) g ON true LEFT JOIN pg_roles r ON r.rolname = g
+             WHERE me.rolname = current_user",
+            &[(&groups, Type::TEXT_ARRAY)],
+        )
+        .await
+        .map_err(away);
+    driver.abort();
+    let mut lacks = BTreeSet::new();
+    for row in asked? {
+        let group: Option<String> = row.try_get(0).map_err(away)?;
+        if !row.try_get::<_, bool>(2).map_err(away)? {
+            lacks.insert("its login may not make logins (CREATEROLE)".to_owned());
+        }
+        if !row.try_get::<_, bool>(3).map_err(away)? {
+            lacks.insert("its login may not end sessions (pg_signal_backend)".to_owned());
+        }
+        if let Some(group) = group {
+            if row.try_get(1).map_err(away)? {
+                lacks.insert(format!("there is no role “{group}”, which the catalogue gives"));
+            } else if !row.try_get::<_, bool>(4).map_err(away)? {
+                lacks.insert(format!("its login may not hand on “{group}”"));
+            }
+        }
+    }
+    Ok(lacks.into_iter().collect())
+}
