@@ -245,13 +245,14 @@ fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     if !change.people.is_empty() || change.device.is_some() {
         steps.push(person::changed());
     }
-    steps.extend(event::post(&change.events)?);
     steps.extend(text::write(change));
     for work in &change.jobs {
         steps.extend(job::change(work, change.settle.as_ref()));
     }
     steps.extend(change.sealed.iter().map(sealed::write));
     steps.extend(change.settings.iter().map(|(key, value)| sealed::write_setting(key, value)));
+    // Last, when nothing is waited for any more: between an event's id and its commit is as little time as can be.
+    steps.extend(event::post(&change.events)?);
     Ok(steps)
 }
 
