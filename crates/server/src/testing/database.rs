@@ -104,6 +104,15 @@ impl Database {
         }
     }
 
+    /// Waits until every event that was committed has its place in the log. What it did can be read before.
+    pub async fn placed(&self) {
+        let waiting = || {
+            let (server, name) = (self.server, self.name.clone());
+            tokio::task::spawn_blocking(move || server.psql(&name, "SELECT count(*) FROM outbox"))
+        };
+        while waiting().await.expect("psql runs") != "0" {}
+    }
+
     /// Runs SQL as the superuser.
     pub fn psql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)

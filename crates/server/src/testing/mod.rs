@@ -289,6 +289,13 @@ impl TestServer {
         self.events().await.iter().map(|(_, e)| e.fact.kind()).collect()
     }
 
+    /// Waits until everything that was committed is in the log.
+    pub async fn placed(&self) {
+        if let Some(database) = &self.database {
+            database.placed().await;
+        }
+    }
+
     /// Waits until the log has `count` events of `kind`.
     pub async fn until(&self, kind: &str, count: usize) {
         let mut heads = self.store().heads();

@@ -27,9 +27,12 @@ async fn passing(server: &TestServer, clock: &TestClock, mut done: impl AsyncFnM
         while !done().await {
             let backlog = server.store().backlog().await.unwrap();
             match backlog.next {
-                // What is awaited may have come since: then this is not to pass.
-                Some(next) if backlog.leased == 0 && next > server.clock.now() && !done().await => {
-                    clock.advance(next - server.clock.now());
+                Some(next) if backlog.leased == 0 && next > server.clock.now() => {
+                    // What is awaited may have come since: then this is not to pass.
+                    server.placed().await;
+                    if !done().await {
+                        clock.advance(next - server.clock.now());
+                    }
                 }
                 _ => tokio::task::yield_now().await,
             }

@@ -195,6 +195,7 @@ async fn an_older_schema_is_said_with_what_to_run() {
     // Nothing in it at all.
     let empty = format!("{}_empty", database.name);
     database.psql(&format!("CREATE DATABASE {empty}"));
+    database.server().psql(&empty, "REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     let options = database.options();
     let url = options.url.replace(&format!("/{}", database.name), &format!("/{empty}"));
     let refused = PostgresStore::open(&Options { url, ..options }).await.err().unwrap().to_string();
