@@ -8,8 +8,11 @@ async fn without_the_lock_the_head_fences() {
     let days = Days::two(Database::Shared).await;
     // A function of the same name and shape before the real one: who asks for the lock gets nothing.
     days.psql(&format!(
-        "CREATE FUNCTION public.pg_advisory_xact_lock(integer, integer) RETURNS text LANGUAGE sql AS 'SELECT ''''::text';
-         ALTER DATABASE {} SET search_path = public, pg_catalog",
+        "CREATE SCHEMA before;
+         GRANT USAGE ON SCHEMA before TO public;
+         CREATE FUNCTION before.pg_advisory_xact_lock(integer, integer) RETURNS text LANGUAGE sql
+             AS $$ SELECT 'none'::text $$;
+         ALTER DATABASE {} SET search_path = before, pg_catalog, public",
         days.name
     ));
     for node in &days.nodes {
