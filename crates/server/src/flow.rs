@@ -63,6 +63,9 @@ pub fn on_command(
     )?;
     let mut work = Work::new(state, moment);
     work.follow(request, facts, By::Person { person: device.person, device: device.id }, Some(signed))?;
+    // What may be asked for depends on how the access stands: it is written as it is, so that nobody changes it
+    // between reading and writing.
+    work.parent.changed |= matches!(command, Command::Extend { .. });
     Ok(work.finish())
 }
 

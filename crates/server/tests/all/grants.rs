@@ -2,6 +2,7 @@ use crate::redacted;
 use chrono::TimeDelta;
 use gatepass_connectors::fake::Verb;
 use gatepass_core::wire::{Accepted, GrantState, GrantView, Page};
+use gatepass_server::store::Lookup;
 use gatepass_server::testing::{Setup, Someone, TestClock, TestServer, code_of};
 
 #[tokio::test]
@@ -117,6 +118,32 @@ async fn an_extension_needs_the_approvals_of_its_role() {
     assert_eq!(now.ends_at.unwrap() - view.ends_at.unwrap(), TimeDelta::seconds(300));
     assert_eq!(tomas.extend(grant, 7_200).await.code(), "duration_too_long");
     olga.revoke(grant).await.get::<Accepted>();
+    server.until("grant.ended", 1).await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn asking_for_more_time_holds_against_what_happens_to_the_access_meanwhile() {
+    let server = TestServer::start().await;
+    let tomas = server.person("tomas", &["backend"]).await;
+    let dana = server.person("dana", &["dba"]).await;
+    let olga = server.person("olga", &["oncall"]).await;
+    let id = tomas.ask("write", 600).await.get::<Accepted>().request.id;
+    for approver in [&dana, &olga] {
+        approver.approve(&approver.request(id).await).await.get::<Accepted>();
+    }
+    server.until("grant.active", 1).await;
+    let version = async || {
+        let found = server.store().load(None, Some(Lookup::Request(id))).await.unwrap();
+        found.row.unwrap().version
+    };
+    let before = version().await;
+    let grant = tomas.request(id).await.grant.unwrap();
+    let wish: Accepted = tomas.extend(grant, 300).await.get();
+    // Whoever read the access before that, and wants to change it, has to look again; and the other way round.
+    assert_eq!(version().await, before + 1);
+    tomas.withdraw(&wish.request).await.get::<Accepted>();
+    dana.revoke(grant).await.get::<Accepted>();
     server.until("grant.ended", 1).await;
     server.finish().await;
 }
