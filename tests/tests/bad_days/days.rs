@@ -264,6 +264,21 @@ impl Node {
         self.process.as_ref().expect("it runs")
     }
 
+    /// From its next start on it does no work on targets.
+    pub fn leave_the_work(&self) {
+        let text = fs::read_to_string(&self.config).expect("its configuration");
+        fs::write(&self.config, text.replace("[server]\n", "[server]\nworkers = false\n")).expect("write it");
+    }
+
+    /// A `gatepass-server worker` with this node's configuration.
+    pub fn work(&self, logs: &Path) -> Process {
+        let mut command = Command::new(bins::path("gatepass-server"));
+        command.arg("worker").arg("--config").arg(&self.config);
+        let (process, line) = Process::start_until_line("worker", &command, logs);
+        assert_eq!(line, "working");
+        process
+    }
+
     pub fn serve(&mut self, logs: &Path) {
         let mut command = Command::new(bins::path("gatepass-server"));
         command.arg("serve").arg("--config").arg(&self.config).envs(self.env.iter().cloned());

@@ -136,3 +136,24 @@ async fn the_connection_that_listens_is_dead() {
     .await;
     days.well(&Outcome::default()).await;
 }
+
+/// A server that leaves the work to a worker, both as they are started.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_does_what_the_server_leaves() {
+    let mut days = Days::with(Database::Shared, &[&[]]).await;
+    let folder = days.folder().to_owned();
+    days.nodes[0].process = None;
+    days.nodes[0].leave_the_work();
+    days.nodes[0].serve(&folder);
+    let mut asked: gatepass_core::wire::Accepted = days.at(0, &days.tomas).ask("fix", 2).await.get();
+    assert_eq!(days.approve(0, &asked).await.0, 200);
+    let view = days.at(0, &days.tomas).get(&format!("/v1/grants/{}", asked.request.id)).await;
+    asked.grant = Some(view.get());
+    assert_eq!(days.psql("SELECT count(*) FROM job WHERE fence > 0"), "0", "nobody has taken a job");
+    let mut worker = days.nodes[0].work(&folder);
+    let over = days.grant(0, &asked, GrantState::Ended).await;
+    days.nothing_left(over.ends_at.unwrap(), BOUND).await;
+    worker.end();
+    assert!(worker.log().contains("stopping"), "{}", worker.log());
+    days.well(&Outcome::default()).await;
+}

@@ -43,7 +43,7 @@ impl Small {
         if !mounted {
             println!("no tmpfs can be mounted here: a trigger says that the disk is full instead");
         }
-        mounted.then_some(Self(dir))
+        mounted.then(|| Self(dir))
     }
 }
 
@@ -54,9 +54,9 @@ impl Drop for Small {
 }
 
 const FULL: &str = "
-    CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+    CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE 'could not extend file: no space left on device' USING ERRCODE = '53100'; END $$;
-    CREATE TRIGGER full BEFORE INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION full();";
+    CREATE TRIGGER no_room BEFORE INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION no_room();";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_disk_is_full() {
@@ -103,7 +103,7 @@ async fn the_disk_is_full() {
     days.nothing_left(access.ends_at.unwrap(), BOUND).await;
     match &small {
         Some(small) => std::fs::remove_file(filler(small)).unwrap(),
-        None => drop(days.psql("DROP TRIGGER full ON outbox")),
+        None => drop(days.psql("DROP TRIGGER no_room ON outbox")),
     }
     load.more(20).await;
     let outcome = load.stop().await;
