@@ -7,7 +7,7 @@ use gatepass_tests::{Person, bins, eventually};
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
@@ -40,6 +40,10 @@ struct Machine {
     postgres: Postgres,
     address: String,
     server: Option<Process>,
+    /// PostgreSQL's data directory.
+    cluster: String,
+    /// What to go back to.
+    moment: String,
     /// What `systemctl` and the like were told beside starting and stopping.
     told: Vec<String>,
 }
@@ -52,7 +56,9 @@ impl Machine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let machine = Self { dir, postgres, address, server: None, told: Vec::new() };
+        let cluster = postgres.psql("postgres", "SHOW data_directory");
+        let (moment, told) = (String::new(), Vec::new());
+        let machine = Self { dir, postgres, address, server: None, cluster, moment, told };
         for folder in [
             "etc/gatepass/secrets",
             "etc/sysusers.d",
@@ -115,9 +121,13 @@ impl Machine {
         let root = self.dir.path().display();
         let group = Command::new("id").arg("-gn").output().unwrap();
         let group = String::from_utf8(group.stdout).unwrap();
+        let line = line
+            .replace("/var/lib/postgresql/15/main", &self.cluster)
+            .replace("/var/lib/postgresql/15/before", &format!("{}-before", self.cluster))
+            .replace("2026-11-22 12:00:00+00", &self.moment);
         ["/etc/", "/var/lib/", "/backup/", "/usr/bin/"]
             .iter()
-            .fold(line.to_owned(), |line, place| line.replace(place, &format!("{root}{place}")))
+            .fold(line, |line, place| line.replace(place, &format!("{root}{place}")))
             .replace("-h db.example.com", &format!("-h 127.0.0.1 -p {}", self.postgres.port()))
             .replace("-g gatepass", &format!("-g {}", group.trim()))
             // It asks for the new one at the terminal.
@@ -148,6 +158,15 @@ impl Machine {
             }
             ["systemctl", "stop", "gatepass-server"] => self.server = None,
             ["systemctl", "start", "gatepass-server"] => self.serve(&service),
+            ["systemctl", "stop", "postgresql"] => self.postgres.stop(),
+            ["systemctl", "start", "postgresql"] => {
+                self.give(&self.cluster);
+                self.postgres.start_again();
+            }
+            ["systemctl", "restart", "postgresql"] => {
+                self.postgres.stop();
+                self.postgres.start_again();
+            }
             ["systemctl", "restart", "gatepass-server"] => {
                 self.server = None;
                 self.serve(&service);
@@ -176,6 +195,13 @@ impl Machine {
         let said = [done.stdout, done.stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat();
         assert!(done.status.success(), "{line}\n{said}");
         said
+    }
+
+    /// Gives a directory to whom PostgreSQL runs as.
+    fn give(&self, path: &str) {
+        let owner = fs::metadata(PathBuf::from(&self.cluster).parent().unwrap()).unwrap();
+        let to = format!("{}:{}", owner.uid(), owner.gid());
+        assert!(Command::new("chown").args(["-R", &to, path]).status().unwrap().success());
     }
 
     /// An empty database with the schema, as the chapter on it says.
@@ -285,6 +311,18 @@ async fn every_command_does_what_it_says() {
                 machine.server = None;
                 machine.configure("");
             }
+            // The last one of what is good; then something happens that is not to stay.
+            ("Backup and restore", 4) => {
+                let now = "SELECT clock_timestamp()";
+                machine.moment = machine.postgres.psql("postgres", now);
+                machine.postgres.psql("gatepass", "TRUNCATE event; SELECT pg_switch_wal()");
+            }
+            ("Backup and restore", 3) => {
+                let wal = machine.at("backup/wal");
+                fs::create_dir(&wal).unwrap();
+                machine.give(wal.to_str().unwrap());
+                fs::set_permissions(machine.dir.path(), Permissions::from_mode(0o755)).unwrap();
+            }
             ("Backup and restore", 2) => {
                 machine.configure(&machine.shared());
                 machine.serve(&machine.at("etc/gatepass/gatepass.toml").display().to_string());
@@ -307,6 +345,13 @@ async fn every_command_does_what_it_says() {
                 );
             }
             ("Backup and restore", 1) => assert!(said[1].contains("no event is lost"), "{said:?}"),
+            ("Backup and restore", 4) => {
+                assert_eq!(Some(seen(&tomas, &iris)), before);
+                let events = machine
+                    .postgres
+                    .psql("gatepass", "SELECT count(*) > 0 AND count(*) = max(seq) FROM event");
+                assert_eq!(events, "t");
+            }
             ("Backup and restore", 2) | ("When something is wrong", 1) => {
                 let doctor = said.last().unwrap();
                 assert!(doctor.contains("ok   log.newest: all") && !doctor.contains("fail "), "{doctor}");
