@@ -155,7 +155,7 @@ impl World {
                     }
                     // A leap of the clock has ended a lease: what is left of it is seen at the next look.
                     _ if shared() => {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        tokio::time::sleep(Duration::from_millis(30)).await;
                         self.clock.advance(TimeDelta::seconds(1));
                     }
                     _ => tokio::task::yield_now().await,
