@@ -85,7 +85,12 @@ impl Days {
             Database::Own(server) => Some(server),
         };
         let server = database.as_ref().unwrap_or_else(|| shared());
-        prepare(server, &name).await;
+        {
+            // The roles belong to the whole server.
+            static PREPARING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+            let _one = PREPARING.lock().await;
+            prepare(server, &name).await;
+        }
         target().orders_again(&at);
         let dir = tempfile::Builder::new().prefix("gatepass-days-").tempdir().expect("a directory");
         fs::write(dir.path().join("service-password"), SERVICE_PASSWORD).expect("write the password");
@@ -167,8 +172,14 @@ impl Days {
         self.grant(node, &asked, GrantState::Active).await
     }
 
+    /// Asks until it is taken: the database may still be refusing some.
     pub async fn ask(&self, node: usize, seconds: u32) -> Accepted {
-        self.at(node, &self.tomas).ask_because("read", seconds, None, None).await.get()
+        let tomas = self.at(node, &self.tomas);
+        eventually("an access is asked for", async || {
+            let answer = tomas.ask_because("read", seconds, None, None).await;
+            (answer.status != 503).then(|| answer.get())
+        })
+        .await
     }
 
     /// Waits until the access is in `state`, as this node tells it.
