@@ -4,16 +4,14 @@ mod command;
 mod systemd;
 
 use clap::{Args, Parser, Subcommand};
+use gatepass_server::Config;
 use gatepass_server::backup;
 use gatepass_server::clock::{Clock as _, SystemClock};
 use gatepass_server::config::{Database, Kept};
 use gatepass_server::invite::{Invitation, invite};
-use gatepass_server::{Config, Options};
 use std::error::Error;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The Gatepass server: just-in-time access approval.
@@ -134,11 +132,11 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Serve { file, listen, log_format } => {
             log(log_format);
-            serve(Config::load(&file.config)?, listen).await
+            command::serve(Config::load(&file.config)?, listen).await
         }
         Command::Worker { file, log_format } => {
             log(log_format);
-            work(Config::load(&file.config)?).await
+            command::work(Config::load(&file.config)?).await
         }
         Command::Backup { file, to } => {
             println!("{}", backup::backup(&directory(&file)?, &to)?);
@@ -185,63 +183,6 @@ fn directory(file: &File) -> Result<PathBuf, Box<dyn Error>> {
     match Kept::load(&file.config)? {
         Kept::Directory(data) => Ok(data),
         Kept::Database => Err(backup::ELSEWHERE.into()),
-    }
-}
-
-/// Answers when the process is told to end.
-fn told() -> Result<impl Future<Output = ()>, Box<dyn Error>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-async fn serve(config: Config, listen: Option<String>) -> Result<(), Box<dyn Error>> {
-    let mut told = pin!(told()?);
-    raise_file_limit();
-    let options = Options { listen, ..Options::default() };
-    let running = tokio::select! {
-        running = gatepass_server::start(config, options) => running?,
-        // What it waits for may never come.
-        () = &mut told => return Ok(()),
-    };
-    println!("listening on {}", running.origin);
-    systemd::tell("READY=1");
-    told.await;
-    tracing::info!("stopping");
-    systemd::tell("STOPPING=1");
-    running.shutdown().await;
-    Ok(())
-}
-
-async fn work(config: Config) -> Result<(), Box<dyn Error>> {
-    let mut told = pin!(told()?);
-    let worker = tokio::select! {
-        worker = gatepass_server::worker::start(config, Options::default()) => worker?,
-        () = &mut told => return Ok(()),
-    };
-    match worker.metrics {
-        Some(address) => println!("working, metrics on http://{address}"),
-        None => println!("working"),
-    }
-    systemd::tell("READY=1");
-    told.await;
-    tracing::info!("stopping");
-    systemd::tell("STOPPING=1");
-    worker.shutdown().await;
-    Ok(())
-}
-
-/// A connection is an open file. As many as this process may raise itself to: the default is about 1000.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -1,9 +1,11 @@
-//! The subcommands that operators run beside the servers.
+//! The subcommands that take more than a few lines.
 
 mod doctor;
 mod import;
 mod migrate;
+mod serve;
 
 pub use doctor::Doctor;
 pub use import::Import;
 pub use migrate::Migrate;
+pub use serve::{serve, work};

@@ -91,13 +91,20 @@ async fn everything_goes_along_and_goes_on() {
     let lists = async |who: [&Someone; 4]| {
         let mut all = Vec::new();
         for someone in who {
-            for path in ["/v1/requests", "/v1/requests?pending=true", "/v1/grants", "/v1/log?after=0"] {
+            for path in [
+                "/v1/grants/R-2/credential",
+                "/v1/requests",
+                "/v1/requests?pending=true",
+                "/v1/grants",
+                "/v1/log?after=0",
+            ] {
                 all.push(someone.get(path).await.body);
             }
         }
         all
     };
     let before = lists([&tomas, &dana, &olga, &iris]).await;
+    assert!(before[0]["sealed"].is_string(), "{}", before[0]);
     let events: Vec<(u64, Event)> = server.events().await;
     let token = tomas.token.clone();
     let invited = server.invite("newcomer", &["backend"], false, false).await;
