@@ -283,6 +283,9 @@ async fn killed_in_the_middle_it_leaves_nothing_and_can_be_done_again() {
     tokio::time::timeout(PATIENCE, gone).await.expect("its connection ends");
     assert_eq!(rows(&database), "0");
 
+    // As if it had been killed later: when the directory was marked, and the database not told to keep it.
+    let mark = format!("INSERT INTO setting VALUES ('moved_to', '{}')", database.options().url);
+    Connection::open(data.join("gatepass.db")).unwrap().execute_batch(&mark).unwrap();
     let done = command().output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success() && said.contains("marked as moved"), "{said}");
