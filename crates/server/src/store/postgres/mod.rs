@@ -3,6 +3,7 @@
 
 mod clock;
 mod command;
+mod commit;
 mod durability;
 mod event;
 pub mod facts;
@@ -27,7 +28,6 @@ use async_trait::async_trait;
 use clock::DatabaseClock;
 use gatepass_connectors::postgres::Place;
 use gatepass_core::directory::Person;
-use gatepass_core::event::Fact;
 use gatepass_core::id::{CommandId, GrantId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
@@ -38,15 +38,12 @@ use secrecy::SecretString;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use step::{Miss, Step};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
-
-/// How long a write waits for its place in the log. It is durable before, and gets its place whoever lives.
-const PLACED: Duration = Duration::from_secs(5);
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -230,70 +227,10 @@ async fn prepare(link: &Link, itself: Option<&Place>, known: &[Migration]) -> Re
     }
 }
 
-/// What a change does, in the order in which every change locks: requests, then their jobs.
-fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
-    let mut steps: Vec<Step> = change.command.iter().map(command::write).collect();
-    for row in &change.rows {
-        steps.extend(request::write(row)?);
-    }
-    steps.extend(change.settle.iter().map(job::settle));
-    steps.extend(change.people.iter().map(person::write));
-    steps.extend(change.invite.iter().map(person::write_invite));
-    if let Some((device, invite)) = &change.device {
-        steps.extend(person::join(device, invite));
-    }
-    if !change.people.is_empty() || change.device.is_some() {
-        steps.push(person::changed());
-    }
-    steps.extend(text::write(change));
-    for work in &change.jobs {
-        steps.extend(job::change(work, change.settle.as_ref()));
-    }
-    steps.extend(change.sealed.iter().map(sealed::write));
-    steps.extend(change.settings.iter().map(|(key, value)| sealed::write_setting(key, value)));
-    // Last, when nothing is waited for any more: between an event's id and its commit is as little time as can be.
-    steps.extend(event::post(&change.events)?);
-    Ok(steps)
-}
-
-/// Runs to its end also when nobody waits for it any more: what was committed gets its place without delay.
-async fn commit(shared: Arc<Shared>, mut change: Change) -> Result<Committed, StoreError> {
-    let from = Instant::now();
-    if change.events.iter().any(|e| matches!(e.fact, Fact::RequestCreated { .. })) {
-        let number = request::read_number(&shared.link.read(request::next_number()).await?)?;
-        change.give(number);
-    }
-    match shared.link.write(&steps(&change)?).await? {
-        Ok(_) => {}
-        Err(Miss::Repeated) => {
-            let Some(recorded) = &change.command else { return Err(StoreError::Conflict) };
-            let found = shared.link.read(command::find(recorded.id)).await?;
-            let found = found.first().map(|row| command::read(recorded.id, row)).transpose()?;
-            return Err(found.map_or(StoreError::Conflict, StoreError::Repeated));
-        }
-        Err(miss) => return Err(miss.error()),
-    }
-    metrics::histogram!("gatepass_commit_seconds").record(from.elapsed().as_secs_f64());
-    let head = if change.events.is_empty() { shared.highest() } else { placed(&shared).await };
-    let written = |r: super::RowChange| Row { version: r.expected + 1, request: r.request };
-    Ok(Committed { head, rows: change.rows.into_iter().map(written).collect() })
-}
-
-/// Waits until what was committed before has its place.
-async fn placed(shared: &Shared) -> Head {
-    let mine = shared.want();
-    let mut placed = shared.placed.subscribe();
-    match tokio::time::timeout(PLACED, placed.wait_for(|(upto, _)| *upto >= mine)).await {
-        Ok(Ok(now)) => now.1.clone(),
-        // It is on its way; the look of any node sees to it.
-        _ => shared.highest(),
-    }
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
-        let done = tokio::spawn(commit(self.shared.clone(), change)).await;
+        let done = tokio::spawn(commit::commit(self.shared.clone(), change)).await;
         let done = done.map_err(|e| StoreError::Failed(e.to_string()))?;
         match &done {
             Ok(_) => metrics::counter!("gatepass_commits_total", "store" => "postgres").increment(1),
