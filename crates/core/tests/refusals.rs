@@ -300,6 +300,24 @@ fn extending_is_a_decision_of_its_own_within_what_the_role_allows() {
     assert!(granted.grant.is_none(), "an extension gives no access of its own");
 }
 
+/// Two requests for more time may each fit when they are made; together they must not.
+#[test]
+fn an_access_is_extended_to_its_longest_and_no_further() {
+    let mut desk = Desk::new();
+    let mut active = desk.active();
+    desk.parent = Some(active.clone());
+    let extend = Command::Extend { grant: GRANT, duration_s: 2700, reason: Some(Digest::of(b"stuck")) };
+    let other = desk.run(None, &extend, TOMAS).expect("asked while it fits");
+    let once = desk.approve(&other, NOOR, None).expect("first");
+    desk.approve(&once, MARA, None).expect("it fits");
+    // Meanwhile another one was granted.
+    active = desk.report(active, &Report::Extended { by: other.id, duration_s: 2400 }).expect("extended");
+    desk.parent = Some(active);
+    let refused = desk.approve(&once, MARA, None).unwrap_err();
+    assert_eq!(refused, Code::DurationTooLong);
+    desk.approve(&once, MARA, Some(300)).expect("what is left");
+}
+
 #[test]
 fn views_show_who_may_do_what() {
     let desk = Desk::new();

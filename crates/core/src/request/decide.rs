@@ -6,6 +6,7 @@ use crate::Time;
 use crate::catalogue::Catalogue;
 use crate::command::Command;
 use crate::directory::Directory;
+use crate::duration;
 use crate::error::{Code, Refusal};
 use crate::event::{Fact, Rule};
 use crate::id::{GrantId, Number, PersonId};
@@ -231,16 +232,31 @@ fn approve(
                 "The person who asked is no longer in a group that may have this.",
             ));
         }
-        if request.extends.is_some() {
-            let running = context.parent.and_then(|p| p.grant.as_ref());
-            if running.is_none_or(|g| g.state != GrantState::Active) {
-                return Err(Refusal::new(Code::GrantOver, "The access to extend has already ended."));
-            }
-        }
         let allowed = request.allowed_s().min(duration_s);
+        if request.extends.is_some() {
+            fits(request, allowed, context)?;
+        }
         facts.push(granted(request.extends.unwrap_or(context.fresh_grant), allowed, context.now));
     }
     Ok(facts)
+}
+
+/// Whether the access that `request` extends still runs, and may last so much longer: meanwhile another request may have
+/// extended it.
+fn fits(request: &Request, duration_s: u32, context: &Context<'_>) -> Result<(), Refusal> {
+    let running = context.parent.and_then(|p| p.grant.as_ref()).filter(|g| g.state == GrantState::Active);
+    let (Some(starts), Some(ends)) = (running.and_then(|g| g.starts_at), running.and_then(|g| g.ends_at))
+    else {
+        return Err(Refusal::new(Code::GrantOver, "The access to extend has already ended."));
+    };
+    let left = i64::from(request.rule.max_s) - (ends - starts).num_seconds();
+    if i64::from(duration_s) <= left {
+        return Ok(());
+    }
+    let max = duration::say(request.rule.max_s);
+    let left = duration::say(u32::try_from(left).unwrap_or(0));
+    let message = format!("This access may last {max} in all; {left} more can be given.");
+    Err(Refusal::new(Code::DurationTooLong, message))
 }
 
 fn end(
