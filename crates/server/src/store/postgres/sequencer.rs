@@ -17,20 +17,22 @@ const BATCH: i64 = 2_000;
 /// What listeners hear of: that the log grew.
 pub const CHANNEL: &str = "gatepass";
 
-/// Longer than a change can take from getting ids for its events, the last thing it does, to being visible: the
-/// statement's limit and that of an idle transaction. Passing over one that is late would not lose it, but could place
-/// what followed it first.
-const LATE: Duration = Duration::from_secs(30);
-/// How often all of it is looked at, whatever was late and why.
+/// How often all of the outbox is looked at, whatever is thought to be empty.
 const WHOLE: Duration = Duration::from_secs(2);
-/// Remembered so far apart.
-const STEP: Duration = Duration::from_millis(250);
+/// Ids remembered until they are passed.
+const REACHED: usize = 64;
 
-/// Up to which id the outbox was emptied. Its dead rows stay for as long as somebody's transaction is older than they
-/// are, and would be passed over one by one, more for every batch.
+/// Up to which id the outbox is empty and stays so. Its dead rows remain for as long as somebody's snapshot is older
+/// than they are, and would be read over one by one, more for every batch.
+///
+/// An id that was reached is passed when every transaction that was under way then has ended before a later batch that
+/// looked from before it: a change writes its events last, so whoever may hold a smaller id had its transaction's id by
+/// then. To pass it earlier could place what followed a late one first.
 #[derive(Default)]
 pub struct Emptied {
-    reached: VecDeque<(Instant, i64)>,
+    /// The last id of a batch, and the first transaction that began after it.
+    reached: VecDeque<(i64, i64)>,
+    passed: i64,
     whole: Option<Instant>,
 }
 
@@ -41,21 +43,25 @@ impl Emptied {
             self.whole = Some(now);
             return 0;
         }
-        let late =
-            |entry: Option<&(Instant, i64)>| entry.is_some_and(|(at, _)| now.duration_since(*at) >= LATE);
-        while late(self.reached.get(1)) {
-            self.reached.pop_front();
-        }
-        self.reached.front().filter(|entry| late(Some(entry))).map_or(0, |(_, id)| *id)
+        self.passed
     }
 
-    fn up_to(&mut self, now: Instant, id: i64) {
-        match self.reached.back() {
-            // The database may have gone back to an earlier state, with smaller ids.
-            Some((_, last)) if id < *last => self.reached.clear(),
-            Some((at, _)) if now.duration_since(*at) < STEP => {}
-            _ => self.reached.push_back((now, id)),
+    /// A batch took all it saw: up to `last`, if anything. Before it looked, the oldest transaction under way was
+    /// `oldest`; after it, the next to begin was `next`.
+    fn took_all(&mut self, oldest: i64, last: Option<i64>, next: i64) {
+        while let Some((id, _)) = self.reached.front().filter(|(_, began)| *began <= oldest) {
+            self.passed = *id;
+            self.reached.pop_front();
         }
+        let Some(last) = last else { return };
+        if last < self.passed {
+            // The database went back to an earlier state.
+            *self = Self::default();
+        }
+        if self.reached.len() >= REACHED {
+            self.reached.pop_back();
+        }
+        self.reached.push_back((last, next));
     }
 }
 
@@ -78,23 +84,27 @@ async fn place(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), Stor
     let (transaction, begun) = link
         .begin(&[
             Step::new("SELECT pg_advisory_xact_lock(7420, 1)::text"),
-            Step::new("SELECT tree FROM head"),
+            Step::new("SELECT tree, pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM head"),
             Step::new(
                 "SELECT id, event_id, request_id, person_id, body FROM outbox WHERE id > $2 ORDER BY id LIMIT $1",
             )
             .with(Type::INT8, BATCH)
             .with(Type::INT8, emptied.after(from)),
+            Step::new("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"),
         ])
         .await?;
     let answers = begun.map_err(Miss::error)?;
-    let [_, tree, waiting] = answers.as_slice() else {
-        return Err(StoreError::Failed("the sequencer reads three things".to_owned()));
+    let [_, tree, waiting, after] = answers.as_slice() else {
+        return Err(StoreError::Failed("the sequencer reads four things".to_owned()));
     };
-    let tree = tree.first().ok_or_else(|| StoreError::Failed("the log has no head".to_owned()))?;
+    let none = || StoreError::Failed("the log has no head".to_owned());
+    let tree = tree.first().ok_or_else(none)?;
+    let (oldest, next): (i64, i64) = (get(tree, 1)?, get(after.first().ok_or_else(none)?, 0)?);
     let mut sequencer = Sequencer::new(parse(get(tree, 0)?)?);
     let before = sequencer.head().size as i64;
     if waiting.is_empty() {
         transaction.roll_back().await?;
+        emptied.took_all(oldest, None, next);
         return Ok((sequencer.head(), 0));
     }
     let (mut ids, mut seqs, mut events, mut requests, mut people, mut leaves, mut bodies) =
@@ -110,7 +120,7 @@ async fn place(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), Stor
         leaves.push(leaf.0.to_vec());
         bodies.push(body);
     }
-    let (head, last) = (sequencer.head(), ids.last().copied().unwrap_or(0));
+    let (head, last) = (sequencer.head(), ids.last().copied());
     let tree = serde_json::to_string(sequencer.tree()).map_err(|e| StoreError::Failed(e.to_string()))?;
     let done = transaction
         .run(&[
@@ -140,8 +150,10 @@ async fn place(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), Stor
         return Err(StoreError::Conflict);
     }
     transaction.commit().await?;
-    emptied.up_to(from, last);
     let count = waiting.len();
+    if (count as i64) < BATCH {
+        emptied.took_all(oldest, last, next);
+    }
     metrics::histogram!("gatepass_sequencer_batch_events").record(count as f64);
     metrics::histogram!("gatepass_sequencer_seconds").record(from.elapsed().as_secs_f64());
     Ok((head, count))
@@ -152,22 +164,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_emptied_is_passed_over_after_a_while_and_looked_at_now_and_then() {
+    fn an_id_is_passed_when_nobody_can_be_late_with_a_smaller_one() {
         let (mut emptied, from) = (Emptied::default(), Instant::now());
         let at = |millis| from + Duration::from_millis(millis);
         assert_eq!(emptied.after(at(0)), 0);
-        emptied.up_to(at(0), 10);
-        emptied.up_to(at(100), 20);
-        emptied.up_to(at(4_000), 30);
-        assert_eq!(emptied.after(at(1_000)), 0, "others may still be late");
-        assert_eq!(emptied.after(at(30_000)), 0, "all of it, now and then");
-        assert_eq!(emptied.after(at(30_001)), 10);
-        assert_eq!(emptied.after(at(31_999)), 10);
-        assert_eq!(emptied.after(at(32_000)), 0);
-        assert_eq!(emptied.after(at(33_999)), 10);
-        assert_eq!(emptied.after(at(34_000)), 0);
-        assert_eq!(emptied.after(at(34_001)), 30);
-        emptied.up_to(at(34_002), 3);
-        assert_eq!(emptied.after(at(34_003)), 0, "ids that begin again");
+        // Transactions 100 to 104 were under way or over; 105 was the next.
+        emptied.took_all(100, Some(10), 105);
+        assert_eq!(emptied.after(at(1)), 0, "104 may hold a smaller id");
+        emptied.took_all(104, Some(20), 109);
+        assert_eq!(emptied.after(at(2)), 0, "it still may");
+        emptied.took_all(105, None, 110);
+        assert_eq!(emptied.after(at(3)), 10);
+        assert_eq!(emptied.after(at(2_000)), 0, "all of it, now and then");
+        emptied.took_all(110, Some(30), 115);
+        assert_eq!(emptied.after(at(2_001)), 20);
+        emptied.took_all(120, Some(3), 121);
+        assert_eq!(emptied.after(at(2_002)), 0, "ids that begin again");
+    }
+
+    #[test]
+    fn it_stays_small_while_somebody_is_under_way() {
+        let mut emptied = Emptied::default();
+        for n in 0..10_000 {
+            emptied.took_all(1, Some(n), n + 2);
+        }
+        assert_eq!(emptied.reached.len(), REACHED);
+        emptied.took_all(20_000, None, 20_000);
+        assert_eq!(emptied.passed, 9_999);
     }
 }
