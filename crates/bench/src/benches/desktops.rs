@@ -139,9 +139,12 @@ async fn one(
     }
     let file = place.dir().join("tokens");
     std::fs::write(&file, tokens.join("\n"))?;
-    tokio::time::sleep(SETTLE).await;
     let without = match shared {
-        Some(shared) => per_second(shared, idle / 2).await?,
+        Some(shared) => {
+            // Sessions that became idle report what they did some ten seconds later.
+            tokio::time::sleep(SETTLE * 4).await;
+            per_second(shared, idle / 2).await?
+        }
         None => 0.0,
     };
     let server = place.process()?.id();
@@ -177,7 +180,8 @@ async fn one(
     );
     found.reach.push(Run { measured: median(&told), reference: bare.reach });
     found.pulled.push(Run { measured: median(&pulled), reference: bare.reach });
-    let Stage { mut crowd, .. } = stage;
+    let Stage { mut crowd, watcher, .. } = stage;
+    drop(watcher);
     for kill in [false, true] {
         let commits = shared.map(Shared::commits).transpose()?.unwrap_or(0);
         crowd.ready("part").await?;
