@@ -2,6 +2,7 @@
 
 use super::step::{Miss, Step};
 use crate::store::StoreError;
+use deadpool::managed::QueueMode;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -57,6 +58,8 @@ impl Link {
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let mut pool = Pool::builder(Manager::from_config(config, place.tls.clone(), how))
             .max_size(connections)
+            // The connection that was used last knows the statements and has its pages at hand.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(LIMIT));
