@@ -47,6 +47,7 @@ pub async fn remove_unwritten(app: &App, job: &Job) {
 /// The end is later than the job had it, or the grant is over already.
 async fn moved(app: &App, job: &Job) -> Result<(), StoreError> {
     let held = row(app, job).await?.and_then(|r| r.request.grant);
+    crate::metrics::end_over(job.subject);
     match held.filter(|g| !g.over()) {
         None => app.settle(job, Settled::Done).await,
         Some(grant) => {
@@ -66,6 +67,7 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
     };
     match removed {
         Ok(removed) => {
+            crate::metrics::end_over(job.subject);
             let said = Report::Removed {
                 checked_at: app.clock.now(),
                 sessions_ended: removed.sessions_ended,
@@ -91,6 +93,7 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
 async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
     let attempts = job.attempts + 1;
     metrics::counter!("gatepass_removal_failures_total").increment(1);
+    crate::metrics::end_failed(job.subject, job.due);
     if attempts >= ALARM {
         tracing::error!(%error, attempts, %grant, target = job.target, alarm = true, "an access could not be removed");
     } else {
