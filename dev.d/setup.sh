@@ -5,7 +5,8 @@
 APT_BUILD=(build-essential pkg-config libssl-dev libwebkit2gtk-4.1-dev libayatana-appindicator3-dev shellcheck)
 APT_DESKTOP=(xvfb xauth imagemagick xdotool openbox webkit2gtk-driver dunst libnotify-bin gnome-keyring
     libsecret-tools dbus dbus-x11 fonts-inter procps)
-APT_TARGETS=(postgresql pgbouncer nginx-light haproxy systemd prometheus faketime)
+APT_TARGETS=(postgresql mariadb-server openssh-server slapd ldap-utils pgbouncer nginx-light haproxy systemd prometheus
+    faketime)
 
 # Built without optimisation: they run for seconds, and installing them takes a third of the time.
 TOOLS_TEST=(tauri-driver@2.1.0)
@@ -53,6 +54,9 @@ setup_quiet() {
         case $package in
         nginx-light) "${root[@]}" systemctl disable --quiet --now nginx ;;
         haproxy) "${root[@]}" systemctl disable --quiet --now haproxy ;;
+        mariadb-server) "${root[@]}" systemctl disable --quiet --now mariadb ;;
+        openssh-server) "${root[@]}" systemctl disable --quiet --now ssh ;;
+        slapd) "${root[@]}" systemctl disable --quiet --now slapd ;;
         pgbouncer) "${root[@]}" systemctl disable --quiet --now pgbouncer ;;
         # Only its promtool is used.
         prometheus) "${root[@]}" systemctl disable --quiet --now prometheus ;;

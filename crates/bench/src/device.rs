@@ -78,6 +78,7 @@ impl Device {
             duration_s: seconds,
             reason: reason.digest(),
             ticket: None,
+            ssh_key: None,
         };
         self.write(id, "/v1/requests", command, vec![reason]).await
     }

@@ -83,8 +83,10 @@ impl Client {
         };
         let bytes = BASE64.decode(&sealed.sealed).map_err(|_| unreadable())?;
         let plain = Zeroizing::new(joined.secrets.seal().unseal(&bytes).map_err(|_| unreadable())?);
-        let Secret::Postgres { url } = serde_json::from_slice(&plain).map_err(|_| unreadable())?;
-        Ok(Opened { url: url.into(), expires_at: sealed.expires_at })
+        match serde_json::from_slice(&plain).map_err(|_| unreadable())? {
+            Secret::Postgres { url } => Ok(Opened { url: url.into(), expires_at: sealed.expires_at }),
+            _ => Err(unreadable()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crypto_box::SecretKey;
 use gatepass_core::Code;
 use gatepass_log::Key;
 use rand::RngCore as _;
+use sha2::{Digest as _, Sha256};
 use std::io::ErrorKind;
 use zeroize::Zeroizing;
 
@@ -154,6 +155,15 @@ impl Secrets {
     /// X25519.
     pub fn seal(&self) -> SecretKey {
         SecretKey::from(*self.seal)
+    }
+
+    /// Ed25519, for SSH; made from the others, so that a device that joined before it was needed has one, too.
+    pub fn ssh(&self) -> Key {
+        let mut digest = Sha256::new();
+        digest.update(b"gatepass/v1 ssh\n");
+        digest.update(*self.seal);
+        let bytes = Zeroizing::new(<[u8; 32]>::from(digest.finalize()));
+        Key::from_bytes(&bytes)
     }
 
     pub fn cache(&self) -> &[u8; 32] {

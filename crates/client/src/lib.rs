@@ -15,6 +15,7 @@ mod lists;
 mod notice;
 mod profile;
 mod run;
+mod ssh;
 mod sync;
 pub mod ui;
 mod unanswered;

@@ -2,6 +2,7 @@
 //! sent later: without the server it fails.
 
 use crate::client::{Client, Joined, salt};
+use crate::ssh;
 use crate::ui::Failure;
 use crate::unanswered::meaning;
 use gatepass_core::Code;
@@ -34,6 +35,13 @@ impl Joined {
         let head = self.cache.position()?.verified.map(|v| v.head);
         let id = CommandId(Uuid::now_v7());
         Ok(Body { id, device: self.device.id, at: self.api.now(), head, command })
+    }
+
+    /// What to certify, where the target does that; also when it is not known yet what kind the target is.
+    fn ssh_key(&self, resource: &str) -> Result<Option<String>, Failure> {
+        let documents = self.cache.documents()?;
+        let kind = documents.as_ref().and_then(|d| d.catalogue.resource(resource)).map(|r| r.kind.as_str());
+        Ok(kind.is_none_or(|kind| kind == "ssh").then(|| ssh::public_line(&self.secrets.ssh())))
     }
 
     /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.
@@ -76,6 +84,7 @@ impl Client {
             duration_s: ask.duration_s,
             reason: texts.add(ask.reason.as_deref())?,
             ticket: texts.add(ask.ticket.as_deref())?,
+            ssh_key: joined.ssh_key(&ask.resource)?,
         };
         let post = async |submit| joined.api.create(&submit).await;
         Ok(self.accepted(joined.write(command, texts, post).await)?.request)

@@ -136,7 +136,7 @@ impl Fake {
 
     /// Opens a session at `now`; `None` when the secret does not (or no longer) let in.
     pub fn open(&self, secret: &Secret, now: Time) -> Option<u64> {
-        let Secret::Postgres { url } = secret;
+        let Secret::Postgres { url } = secret else { return None };
         let mut state = self.state();
         state.next += 1;
         let session = state.next;
@@ -219,13 +219,13 @@ impl Connector for Fake {
         self.call(Verb::Provision, |state| Ok(state.give(access))).await
     }
 
-    async fn guard(&self, grant: GrantId, until: Time) -> Result<(), TargetError> {
-        self.call(Verb::Guard, |state| match state.accesses.get_mut(&grant) {
+    async fn guard(&self, access: &Access) -> Result<Option<Secret>, TargetError> {
+        self.call(Verb::Guard, |state| match state.accesses.get_mut(&access.grant) {
             Some(kept) => {
-                kept.until = until;
-                Ok(())
+                kept.until = access.until;
+                Ok(None)
             }
-            None => Err(TargetError::Refused(format!("there is no {}", name_of(grant)))),
+            None => Err(TargetError::Refused(format!("there is no {}", name_of(access.grant)))),
         })
         .await
     }

@@ -6,7 +6,7 @@ mod holder;
 use async_trait::async_trait;
 use gatepass_connectors::conformance::{Session, Subject, suite};
 use gatepass_connectors::fake::{Fake, Fault, Hold, Verb};
-use gatepass_connectors::{Connector, TargetError};
+use gatepass_connectors::{Connector, Holder, TargetError};
 use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
@@ -36,6 +36,10 @@ impl Subject for Faked {
 
     fn grant(&self) -> GrantId {
         holder::grant()
+    }
+
+    fn holder(&self) -> Holder {
+        holder::somebody()
     }
 
     fn now(&self) -> Time {

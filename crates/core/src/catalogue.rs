@@ -35,6 +35,7 @@ pub struct RoleSection {
     #[serde(default)]
     pub reason: Reason,
     pub ticket: Option<Spanned<String>>,
+    pub session: Option<Spanned<Session>>,
 }
 
 /// One `{ from = […], count = N }` as written.
@@ -61,6 +62,25 @@ pub enum Reason {
     Required,
     #[default]
     Optional,
+}
+
+/// What becomes of open sessions when the access ends, on a target that leaves it to the role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Session {
+    /// They go on until they are closed.
+    #[default]
+    Leave,
+    /// They are ended.
+    Cut,
+}
+
+impl Session {
+    /// For serialization: what is not said is left out.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A checked catalogue.
@@ -99,6 +119,8 @@ pub struct Role {
     pub reason: Reason,
     /// A regular expression the ticket must match.
     pub ticket: Option<String>,
+    #[serde(default, skip_serializing_if = "Session::is_default")]
+    pub session: Session,
 }
 
 /// One need: `count` distinct people from any of the groups `from`.
@@ -160,6 +182,12 @@ impl Catalogue {
                         &role.id,
                         format!("role “{name}” is defined twice in “{id}”, expected another id"),
                     ));
+                }
+                if let Some(session) = &role.session
+                    && kind.as_deref().is_some_and(|kind| kind != "ssh")
+                {
+                    let message = "only a role on an ssh target has “session”, expected it to be left out";
+                    faults.push(fault(session, message));
                 }
                 roles.push(role.check(&mut faults));
             }
@@ -248,6 +276,7 @@ impl RoleSection {
             lapse_s: self.lapse.map_or(DEFAULT_LAPSE_S, |l| l.0.max(1)),
             reason: self.reason,
             ticket: self.ticket.as_ref().map(|t| t.get_ref().clone()),
+            session: self.session.as_ref().map(|s| *s.get_ref()).unwrap_or_default(),
         }
     }
 }

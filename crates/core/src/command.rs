@@ -36,6 +36,9 @@ pub enum Command {
         reason: Option<Digest>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ticket: Option<Digest>,
+        /// What to certify, on an ssh target: the device's OpenSSH public key, `ssh-ed25519 AAAA…`, without a comment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ssh_key: Option<String>,
     },
     /// Ask for more time on an active grant; decided like any request.
     #[serde(rename = "request.extend")]

@@ -1,6 +1,7 @@
 //! What happened. An event is a leaf of the log; its canonical JSON (RFC 8785) is the leaf's content.
 
 use crate::Time;
+use crate::catalogue::Session;
 use crate::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
 use crate::text::Digest;
 use crate::wire::{EndCause, Removal, SignedCommand};
@@ -58,11 +59,14 @@ pub struct Rule {
     pub ask: Vec<String>,
     pub approve: Vec<crate::catalogue::Slot>,
     pub max_s: u32,
+    #[serde(default, skip_serializing_if = "Session::is_default")]
+    pub session: Session,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind")]
+#[expect(clippy::large_enum_variant, reason = "the largest begins every story; boxing it would gain nothing")]
 pub enum Fact {
     #[serde(rename = "catalogue.published")]
     CataloguePublished { catalogue: Digest },
@@ -85,6 +89,9 @@ pub enum Fact {
         ticket: Option<Digest>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         extends: Option<GrantId>,
+        /// The device's OpenSSH public key, on an ssh target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ssh_key: Option<String>,
     },
     /// One person approved.
     #[serde(rename = "request.approved")]

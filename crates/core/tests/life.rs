@@ -67,6 +67,7 @@ fn catalogue() -> Catalogue {
         lapse_s: 3000,
         reason: Reason::Optional,
         ticket: None,
+        session: Default::default(),
     };
     let need = |from: &str, count| Slot { from: vec![from.into()], count };
     Catalogue {
@@ -248,7 +249,8 @@ impl World {
         match step {
             Step::Ask { by, role, duration_s } => {
                 let (resource, role) = ("db".to_owned(), ROLES[role].to_owned());
-                let ask = Command::Create { resource, role, duration_s, reason: None, ticket: None };
+                let ask =
+                    Command::Create { resource, role, duration_s, reason: None, ticket: None, ssh_key: None };
                 self.command(None, ask, person(by));
             }
             Step::Decide { by, request, approve, duration_s } => {

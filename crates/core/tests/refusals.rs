@@ -59,6 +59,7 @@ impl Desk {
             lapse_s: 3000,
             reason: Reason::Required,
             ticket: Some("^INC-[0-9]+$".into()),
+            session: Default::default(),
         };
         let resource = Resource {
             id: "db".into(),
@@ -102,6 +103,7 @@ impl Desk {
             duration_s,
             reason: digest(&self.words.reason),
             ticket: digest(&self.words.ticket),
+            ssh_key: None,
         }
     }
 

@@ -1,13 +1,16 @@
 //! The targets of the configuration, connected.
 
+mod memory;
+
 use crate::config::{Config, ConfigError, FakeTarget, Kind, Password};
+use crate::store::Store;
 use async_trait::async_trait;
 use gatepass_connectors::fake::{Fake, Fault, Verb};
 use gatepass_connectors::postgres::Postgres;
-use gatepass_connectors::{Access, Class, Connector, Found, Removed, TargetError};
-use gatepass_core::Time;
+use gatepass_connectors::{Access, Class, Connector, Found, Notes, Removed, TargetError};
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
+use memory::Memory;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +18,21 @@ use std::time::Duration;
 
 /// Connectors by the target's id.
 #[derive(Clone, Default)]
-pub struct Targets(BTreeMap<String, Arc<dyn Connector>>);
+pub struct Targets {
+    connectors: BTreeMap<String, Arc<dyn Connector>>,
+    memory: Memory,
+}
 
 impl Targets {
     /// Makes every connector of the configuration, except for those in `given`. Connects to nothing yet.
     pub fn new(config: &Config, given: &BTreeMap<String, Arc<dyn Connector>>) -> Result<Self, ConfigError> {
         let mut targets = BTreeMap::new();
+        let memory = Memory::default();
         let mut lines = Vec::new();
         for target in &config.targets {
             let made = match given.get(&target.id) {
                 Some(connector) => Ok(connector.clone()),
-                None => connector(&target.kind),
+                None => connector(&target.kind, memory.of(&target.id)),
             };
             match made {
                 Ok(connector) => drop(targets.insert(target.id.clone(), connector)),
@@ -34,12 +41,12 @@ impl Targets {
                 }
             }
         }
-        if lines.is_empty() { Ok(Self(targets)) } else { Err(ConfigError { lines }) }
+        if lines.is_empty() { Ok(Self { connectors: targets, memory }) } else { Err(ConfigError { lines }) }
     }
 
     /// A target that grants still name may be gone from the configuration.
     pub fn get(&self, id: &str) -> Result<&Arc<dyn Connector>, TargetError> {
-        self.0.get(id).ok_or_else(|| {
+        self.connectors.get(id).ok_or_else(|| {
             TargetError::Configuration(format!(
                 "the target “{id}” is no longer in the server’s configuration"
             ))
@@ -47,11 +54,16 @@ impl Targets {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Arc<dyn Connector>)> {
-        self.0.iter()
+        self.connectors.iter()
+    }
+
+    /// From now on connectors can remember.
+    pub fn remember_in(&self, store: Arc<dyn Store>) {
+        self.memory.remember_in(store);
     }
 }
 
-fn connector(kind: &Kind) -> Result<Arc<dyn Connector>, TargetError> {
+fn connector(kind: &Kind, _notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
     Ok(match kind {
         Kind::Postgres { url, password } => Arc::new(Postgres::new(url, &read(password.as_ref())?)?),
         Kind::Sample => Arc::new(Fake::new()),
@@ -110,9 +122,9 @@ impl Connector for Slow {
         self.fake.provision(access).await
     }
 
-    async fn guard(&self, grant: GrantId, until: Time) -> Result<(), TargetError> {
+    async fn guard(&self, access: &Access) -> Result<Option<Secret>, TargetError> {
         self.wait().await;
-        self.fake.guard(grant, until).await
+        self.fake.guard(access).await
     }
 
     async fn remove(&self, grant: GrantId) -> Result<Removed, TargetError> {

@@ -3,23 +3,17 @@
 //! Each is there from the start, so that a rule over it never waits for a first event, and the first event is an
 //! increase. What a server on SQLite has no use for stands at what is well.
 
-use crate::Time;
 use crate::app::App;
-use gatepass_core::id::GrantId;
 use metrics::{
     counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, set_global_recorder,
 };
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
-use uuid::Uuid;
 
-/// Since when the ends that failed here are due, by their grant.
-static FAILING: Mutex<BTreeMap<Uuid, Time>> = Mutex::new(BTreeMap::new());
 static HERE: OnceLock<Option<Here>> = OnceLock::new();
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const EVENTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
@@ -144,10 +138,7 @@ pub async fn gather(app: &App) -> String {
     let backlog = tokio::time::timeout(PATIENCE, app.store.backlog()).await;
     gauge!("gatepass_database_up").set(if matches!(backlog, Ok(Ok(_))) { 1.0 } else { 0.0 });
     if let Ok(Ok(backlog)) = backlog {
-        still_failing(app).await;
-        // A try that failed moves the job on: since when it is due, only who tried it knows.
-        let since = backlog.oldest_end.into_iter().chain(lock().values().copied()).min();
-        let overdue = since.map_or(0, |due| (app.clock.now() - due).num_milliseconds().max(0));
+        let overdue = backlog.oldest_end.map_or(0, |due| (app.clock.now() - due).num_milliseconds().max(0));
         gauge!("gatepass_jobs").set(backlog.jobs as f64);
         gauge!("gatepass_jobs_overdue_seconds").set(overdue as f64 / 1000.0);
         gauge!("gatepass_removal_alarms").set(backlog.alarms as f64);
@@ -170,31 +161,6 @@ fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(kilobytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
-fn lock() -> MutexGuard<'static, BTreeMap<Uuid, Time>> {
-    FAILING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Forgets the ends that another node has done meanwhile.
-async fn still_failing(app: &App) {
-    let failing: Vec<GrantId> = lock().keys().copied().map(GrantId).collect();
-    if failing.is_empty() {
-        return;
-    }
-    if let Ok(Ok(live)) = tokio::time::timeout(PATIENCE, app.store.live(&failing)).await {
-        lock().retain(|grant, _| live.contains(&GrantId(*grant)) || !failing.contains(&GrantId(*grant)));
-    }
-}
-
-/// An end that was due at `due` could not be done; what was said of it first holds.
-pub fn end_failed(grant: Uuid, due: Time) {
-    lock().entry(grant).or_insert(due);
-}
-
-/// It was done, or is no longer this node's to do.
-pub fn end_over(grant: Uuid) {
-    lock().remove(&grant);
 }
 
 #[cfg(test)]

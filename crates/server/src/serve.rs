@@ -195,6 +195,7 @@ pub(crate) async fn assemble(
     let store = when_there(|| open_store(&config, sqlite)).await?;
     let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
     let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+    targets.remember_in(store.clone());
     when_there(|| store.reclaim()).await?;
     let people = when_there(|| People::load(&*store)).await?;
     let auth = when_there(|| Auth::load(&*store)).await?;

@@ -219,7 +219,7 @@ impl Days {
 
     /// Whether a secret lets somebody in at the target.
     pub fn opens(&self, secret: &gatepass_core::wire::Secret) -> bool {
-        let gatepass_core::wire::Secret::Postgres { url } = secret;
+        let gatepass_core::wire::Secret::Postgres { url } = secret else { panic!("of PostgreSQL") };
         // It names the way that the node took.
         let rest = url.split_once("@127.0.0.1:").and_then(|(_, rest)| rest.split_once('/'));
         let (port, _) = rest.expect("a port");
@@ -333,6 +333,7 @@ pub fn asking(someone: &Someone) -> gatepass_core::wire::Submit {
         duration_s: 60,
         reason: reason.digest(),
         ticket: None,
+        ssh_key: None,
     };
     let texts = vec![reason];
     gatepass_core::wire::Submit { command: someone.sign(command), texts }

@@ -92,6 +92,7 @@ impl Filling {
             ask: vec!["backend".to_owned()],
             approve,
             max_s: 28_800,
+            session: Default::default(),
         };
         let mut salt = [0; 16];
         random.fill(&mut salt);
@@ -117,6 +118,7 @@ impl Filling {
             reason: reason.digest(),
             ticket: None,
             extends: None,
+            ssh_key: None,
         };
         happen(&mut state, 0, Some(asker), created);
         // What waits is mostly new.

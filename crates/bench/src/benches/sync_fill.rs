@@ -42,6 +42,7 @@ pub async fn fill(place: &mut Place, events: usize) -> Outcome<()> {
         ask: role.ask.clone(),
         approve: role.approve.clone(),
         max_s: role.max_s,
+        session: Default::default(),
     };
     let cast = Cast { asker, approver, rule };
     place.stop();
@@ -78,6 +79,7 @@ impl Cast {
             duration_s: 1800,
             reason: digest.clone(),
             ticket: None,
+            ssh_key: None,
         };
         let decided = Command::Decide {
             request,
@@ -99,6 +101,7 @@ impl Cast {
             reason: digest.clone(),
             ticket: None,
             extends: None,
+            ssh_key: None,
         };
         let by_asker = |command| -> Outcome<_> { Ok((self.asker.by(), Some(command))) };
         let (asks, returns) = (

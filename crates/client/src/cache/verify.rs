@@ -156,7 +156,7 @@ fn stands_for(command: &Command, event: &Event) -> bool {
     let note_is = |a: &Option<Digest>, b: &Option<Digest>| a == b;
     match (command, &event.fact) {
         (
-            Command::Create { resource, role, duration_s, reason, ticket },
+            Command::Create { resource, role, duration_s, reason, ticket, ssh_key },
             Fact::RequestCreated {
                 resource: r,
                 role: o,
@@ -164,9 +164,13 @@ fn stands_for(command: &Command, event: &Event) -> bool {
                 reason: why,
                 ticket: t,
                 extends: None,
+                ssh_key: key,
                 ..
             },
-        ) => resource == r && role == o && duration_s == d && note_is(reason, why) && note_is(ticket, t),
+        ) => {
+            let same = resource == r && role == o && duration_s == d && (key.is_none() || key == ssh_key);
+            same && note_is(reason, why) && note_is(ticket, t)
+        }
         (
             Command::Extend { grant, duration_s, reason },
             Fact::RequestCreated { duration_s: d, reason: why, extends, .. },

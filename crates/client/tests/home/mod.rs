@@ -167,6 +167,7 @@ fn catalogue() -> Catalogue {
         lapse_s: 28_800,
         reason: Reason::Required,
         ticket: None,
+        session: Default::default(),
     };
     let resource = Resource {
         id: "orders-db".into(),
@@ -203,12 +204,14 @@ impl State {
                 ask: vec!["backend".into()],
                 approve: vec![Slot { from: vec!["dba".into()], count: 1 }],
                 max_s: 7_200,
+                session: Default::default(),
             },
             duration_s: 600,
             lapses_at: self.now + TimeDelta::hours(8),
             reason: reason.digest(),
             ticket: None,
             extends: None,
+            ssh_key: None,
         };
         self.put(tomas(), Some(id), fact, vec![reason]);
         id

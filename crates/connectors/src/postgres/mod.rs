@@ -112,8 +112,8 @@ impl Connector for Postgres {
         Ok(Secret::Postgres { url: self.place.url_for(&asked.login, &password) })
     }
 
-    async fn guard(&self, grant: GrantId, until: Time) -> Result<(), TargetError> {
-        let (login, until) = (&login_name(grant), &stamp(until));
+    async fn guard(&self, access: &Access) -> Result<Option<Secret>, TargetError> {
+        let (login, until) = (&login_name(access.grant), &stamp(access.until));
         self.quick
             .run(|client| async move {
                 let found = client.query_typed(GUARD, &[(login, Type::TEXT), (until, Type::TEXT)]).await?;
@@ -124,6 +124,7 @@ impl Connector for Postgres {
                 Ok(client.batch_execute(row.try_get(0)?).await?)
             })
             .await
+            .map(|()| None)
     }
 
     async fn remove(&self, grant: GrantId) -> Result<Removed, TargetError> {

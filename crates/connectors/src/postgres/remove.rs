@@ -174,10 +174,10 @@ async fn roll_back_prepared(client: &Client, place: &Place, login: &String) -> R
 /// Says what a refusal is about. What the network did stays as it is.
 fn within(failed: Failed, about: &str) -> Failed {
     match TargetError::from(failed) {
-        TargetError::Unreachable(text) => TargetError::Unreachable(text),
         TargetError::Refused(text) | TargetError::Configuration(text) => {
             TargetError::Refused(format!("{about} can't be handed over: {text}"))
         }
+        other => other,
     }
     .into()
 }

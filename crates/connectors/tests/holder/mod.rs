@@ -4,9 +4,10 @@
 use async_trait::async_trait;
 use gatepass_connectors::conformance::{Session, Subject};
 use gatepass_connectors::postgres::Postgres;
-use gatepass_connectors::{Access, Connector};
+use gatepass_connectors::{Access, Connector, Holder};
 use gatepass_core::Time;
-use gatepass_core::id::GrantId;
+use gatepass_core::catalogue::Session as Sessions;
+use gatepass_core::id::{GrantId, PersonId};
 use gatepass_core::wire::Secret;
 use gatepass_testkit::postgres::{ADMIN_PASSWORD, Postgres as Server};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -48,12 +49,21 @@ pub fn now() -> Time {
 
 pub fn access(groups: &[&str]) -> Access {
     let grants = groups.iter().map(ToString::to_string).collect();
-    Access { grant: grant(), grants, until: now() + chrono::TimeDelta::hours(1) }
+    let until = now() + chrono::TimeDelta::hours(1);
+    Access { grant: grant(), holder: somebody(), grants, session: Sessions::Cut, until }
+}
+
+/// Each time another.
+pub fn somebody() -> Holder {
+    let person = PersonId(Uuid::now_v7());
+    Holder { person, handle: format!("p-{}", person.0.simple()), ssh_key: None }
 }
 
 pub fn url(secret: &Secret) -> &str {
-    let Secret::Postgres { url } = secret;
-    url
+    match secret {
+        Secret::Postgres { url } => url,
+        other => panic!("not of PostgreSQL: {other:?}"),
+    }
 }
 
 /// The password in a holder's URL; it needs no decoding.
@@ -96,6 +106,10 @@ impl Subject for Target {
 
     fn grant(&self) -> GrantId {
         grant()
+    }
+
+    fn holder(&self) -> Holder {
+        somebody()
     }
 
     fn now(&self) -> Time {

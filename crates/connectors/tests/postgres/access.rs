@@ -61,9 +61,11 @@ async fn after_the_guard_nobody_logs_in() {
     access.until = now() - chrono::TimeDelta::milliseconds(1);
     let secret = target.provision(&access).await;
     assert!(target.holder(&secret, "SELECT 1").unwrap_err().contains("password authentication failed"));
-    target.connector.guard(access.grant, now() + chrono::TimeDelta::hours(1)).await.unwrap();
+    access.until = now() + chrono::TimeDelta::hours(1);
+    target.connector.guard(&access).await.unwrap();
     let open = connect(url(&secret)).await.unwrap();
-    target.connector.guard(access.grant, now() - chrono::TimeDelta::milliseconds(1)).await.unwrap();
+    access.until = now() - chrono::TimeDelta::milliseconds(1);
+    target.connector.guard(&access).await.unwrap();
     assert!(target.holder(&secret, "SELECT 1").is_err());
     assert!(open.query_one("SELECT 1", &[]).await.is_ok(), "the guard leaves open sessions running: class B");
 }

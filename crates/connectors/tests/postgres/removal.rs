@@ -1,6 +1,6 @@
 //! How an access ends, whatever its holder did.
 
-use crate::holder::{access, connect, connector, now, target, url};
+use crate::holder::{access, connect, connector, target, url};
 use crate::until;
 use gatepass_connectors::postgres::login_name;
 use gatepass_connectors::{Connector, TargetError};
@@ -133,7 +133,7 @@ async fn what_cant_be_handed_over_is_said_and_the_access_ends_all_the_same() {
     assert!(target.holder(&secret, "SELECT 1").is_err(), "nobody logs in");
     let found = target.connector.inspect().await.unwrap();
     assert_eq!((found.len(), found[0].sessions), (1, 0), "it is still found");
-    assert!(target.connector.guard(access.grant, now()).await.is_err(), "its end can't be moved any more");
+    assert!(target.connector.guard(&access).await.is_err(), "its end can't be moved any more");
 
     target.sees("GRANT CREATE ON SCHEMA work TO makers");
     target.connector.remove(access.grant).await.unwrap();

@@ -157,5 +157,6 @@ fn rule(catalogue: &Catalogue, resource: &Resource, role: &Role) -> Rule {
         ask: role.ask.clone(),
         approve: role.approve.clone(),
         max_s: role.max_s,
+        session: role.session,
     }
 }

@@ -47,9 +47,10 @@ pub fn decide(
     context: &Context<'_>,
 ) -> Result<Vec<Fact>, Refusal> {
     match (command, state) {
-        (Command::Create { resource, role, duration_s, reason, ticket }, None) => {
+        (Command::Create { resource, role, duration_s, reason, ticket, ssh_key }, None) => {
             let analysis = analyse(resource, role, *duration_s, by, context);
             let rule = accepted(analysis.problems, analysis.rule)?;
+            let ssh_key = certifiable(&rule.kind, ssh_key.as_deref())?;
             let asked = Asked {
                 resource,
                 role,
@@ -59,6 +60,7 @@ pub fn decide(
                 reason,
                 ticket: ticket.as_ref(),
                 extends: None,
+                ssh_key,
             };
             Ok(asked.facts(context))
         }
@@ -77,6 +79,7 @@ pub fn decide(
                 reason,
                 ticket: None,
                 extends: Some(*grant),
+                ssh_key: None,
             };
             Ok(asked.facts(context))
         }
@@ -139,6 +142,25 @@ struct Asked<'a> {
     reason: &'a Option<Digest>,
     ticket: Option<&'a Digest>,
     extends: Option<GrantId>,
+    ssh_key: Option<String>,
+}
+
+/// The key to certify, on the one kind of target that certifies. The bytes behind its base64 are the connector's to
+/// check.
+fn certifiable(kind: &str, key: Option<&str>) -> Result<Option<String>, Refusal> {
+    if kind != "ssh" {
+        return Ok(None);
+    }
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    match key.and_then(|k| k.strip_prefix("ssh-ed25519 ")) {
+        Some(rest) if rest.len() == 68 && rest.bytes().all(base64) => Ok(key.map(str::to_owned)),
+        Some(_) => Err(Refusal::new(Code::Malformed, "The SSH key is not an OpenSSH Ed25519 public key.")),
+        None => {
+            let message =
+                "This needs the device’s SSH key, which older versions of Gatepass don’t send: update it.";
+            Err(Refusal::new(Code::Malformed, message))
+        }
+    }
 }
 
 impl Asked<'_> {
@@ -156,6 +178,7 @@ impl Asked<'_> {
             reason: self.reason.clone(),
             ticket: self.ticket.cloned(),
             extends,
+            ssh_key: self.ssh_key,
         }];
         if at_once {
             facts.push(granted(extends.unwrap_or(context.fresh_grant), duration_s, context.now));

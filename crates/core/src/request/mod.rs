@@ -37,6 +37,9 @@ pub struct Request {
     pub reason: Option<Digest>,
     pub ticket: Option<Digest>,
     pub extends: Option<GrantId>,
+    /// The device's OpenSSH public key, on an ssh target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<String>,
     pub created_at: Time,
     pub lapses_at: Time,
     pub state: RequestState,
@@ -170,8 +173,18 @@ pub fn apply(state: Option<Request>, event: &Event) -> Option<Request> {
 }
 
 fn create(event: &Event) -> Option<Request> {
-    let Fact::RequestCreated { number, resource, role, rule, duration_s, lapses_at, reason, ticket, extends } =
-        &event.fact
+    let Fact::RequestCreated {
+        number,
+        resource,
+        role,
+        rule,
+        duration_s,
+        lapses_at,
+        reason,
+        ticket,
+        extends,
+        ssh_key,
+    } = &event.fact
     else {
         return None;
     };
@@ -189,6 +202,7 @@ fn create(event: &Event) -> Option<Request> {
         reason: reason.clone(),
         ticket: ticket.clone(),
         extends: *extends,
+        ssh_key: ssh_key.clone(),
         created_at: event.at,
         lapses_at: *lapses_at,
         state: RequestState::Pending,

@@ -121,6 +121,23 @@ pub struct Page<T> {
 pub enum Secret {
     /// A libpq URL with the password in it.
     Postgres { url: String },
+    /// `mysql://USER:PASSWORD@HOST:PORT/DATABASE`
+    Mariadb { url: String },
+    /// No secret: what the device's own key was certified with.
+    Ssh {
+        /// One line: `ssh-ed25519-cert-v01@openssh.com AAAA…`.
+        certificate: String,
+        /// `HOST` or `HOST:PORT`, as the target has them.
+        hosts: Vec<String>,
+        /// Who to log in as.
+        user: String,
+    },
+    /// No secret: the groups whose member the person became.
+    Ldap { groups: Vec<String> },
+    /// Whatever the webhook answered to `provision`.
+    Webhook { details: serde_json::Value },
+    /// Whatever the program answered to `provision`.
+    Command { details: serde_json::Value },
 }
 
 impl std::fmt::Debug for Secret {

@@ -76,15 +76,27 @@ const TABLES: &[Table] = &[
     // Whoever held a lease is gone; the fence goes on, so that none of theirs fits any more.
     Table {
         name: "job",
-        select: "SELECT kind, subject, request_id, target, due, puts, attempts, fence FROM job ORDER BY id",
-        into: "COPY job (kind, subject, request_id, target, due, puts, attempts, fence) FROM STDIN BINARY",
-        columns: &[Text, Id, Id, Text, As::Time, Number, Small, Number],
+        select: "SELECT kind, subject, request_id, target, due, first_due, urgent, puts, attempts, fence FROM job ORDER BY id",
+        into: "COPY job (kind, subject, request_id, target, due, first_due, urgent, puts, attempts, fence) FROM STDIN BINARY",
+        columns: &[Text, Id, Id, Text, As::Time, As::Time, Flag, Number, Small, Number],
     },
     Table {
         name: "sealed",
         select: "SELECT grant_id, device_id, sealed FROM sealed",
         into: "COPY sealed (grant_id, device_id, sealed) FROM STDIN BINARY",
         columns: &[Id, Id, Text],
+    },
+    Table {
+        name: "note",
+        select: "SELECT target, grant_id, text FROM note",
+        into: "COPY note (target, grant_id, text) FROM STDIN BINARY",
+        columns: &[Text, Id, Text],
+    },
+    Table {
+        name: "drift",
+        select: "SELECT id, target, state, body FROM drift",
+        into: "COPY drift (id, target, state, body) FROM STDIN BINARY",
+        columns: &[Id, Text, Text, Text],
     },
     Table {
         name: "person",

@@ -1,6 +1,7 @@
 //! Ending an access: retried for ever, and over only when the target was read back.
 
 use super::{again_at, row, worth_telling};
+use crate::Time;
 use crate::app::{App, ReportError};
 use crate::store::{Job, Settled, StoreError};
 use chrono::TimeDelta;
@@ -47,7 +48,6 @@ pub async fn remove_unwritten(app: &App, job: &Job) {
 /// The end is later than the job had it, or the grant is over already.
 async fn moved(app: &App, job: &Job) -> Result<(), StoreError> {
     let held = row(app, job).await?.and_then(|r| r.request.grant);
-    crate::metrics::end_over(job.subject);
     match held.filter(|g| !g.over()) {
         None => app.settle(job, Settled::Done).await,
         Some(grant) => {
@@ -67,7 +67,6 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
     };
     match removed {
         Ok(removed) => {
-            crate::metrics::end_over(job.subject);
             let said = Report::Removed {
                 checked_at: app.clock.now(),
                 sessions_ended: removed.sessions_ended,
@@ -86,14 +85,30 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
                 }
             }
         }
+        Err(TargetError::RunsOut { until, why }) => runs_out(app, job, until, why).await,
         Err(error) => failed(app, job, grant, error).await,
+    }
+}
+
+/// What is left of it ends by itself, and is read back then: no failure, but told once to whoever waits for the end.
+async fn runs_out(app: &App, job: &Job, until: Time, why: String) -> Result<(), StoreError> {
+    // The target's clock may be behind: not at once again.
+    let due = until.max(app.clock.now() + TimeDelta::seconds(1));
+    let how = Settled::Again { due, failed: false };
+    let held = row(app, job).await?.and_then(|r| r.request.grant);
+    if held.and_then(|g| g.delay).is_some_and(|told| told.message == why) {
+        return app.settle(job, how).await;
+    }
+    match app.report(job, how, &Report::RemovalFailed { message: why, attempts: job.attempts }, None).await {
+        Ok(_) => Ok(()),
+        Err(ReportError::Store(error)) => Err(error),
+        Err(ReportError::Refused(_)) => app.settle(job, how).await,
     }
 }
 
 async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
     let attempts = job.attempts + 1;
     metrics::counter!("gatepass_removal_failures_total").increment(1);
-    crate::metrics::end_failed(job.subject, job.due);
     if attempts >= ALARM {
         tracing::error!(%error, attempts, %grant, target = job.target, alarm = true, "an access could not be removed");
     } else {

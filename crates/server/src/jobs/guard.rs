@@ -1,30 +1,38 @@
 //! Moving the target's own guard to a grant's new end.
 
-use super::{again_at, row};
+use super::{again_at, provision, row};
 use crate::app::App;
-use crate::store::{Job, Settled, StoreError};
+use crate::store::{Change, Job, Row, Sealed, Settle, Settled, StoreError};
+use gatepass_connectors::TargetError;
+use gatepass_core::request::Grant;
 use gatepass_core::wire::GrantState;
 
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
-    let held = row(app, job).await?.and_then(|r| r.request.grant);
-    let Some((grant, until)) =
-        held.filter(|g| g.state == GrantState::Active).and_then(|g| g.ends_at.map(|end| (g.id, end)))
-    else {
+    let held = row(app, job).await?;
+    let grant = held.as_ref().and_then(|r| r.request.grant.clone());
+    let (Some(row), Some(grant)) = (held, grant.filter(|g| g.state == GrantState::Active)) else {
         // Over, or ending: the end job sees to it.
         return app.settle(job, Settled::Done).await;
     };
-    let moved = match app.targets.get(&job.target) {
-        Ok(connector) => connector.guard(grant, until).await,
-        Err(error) => Err(error),
-    };
-    match moved {
+    match moved(app, job, &row, &grant).await {
         // Moved once more meanwhile: then this stays to be done.
-        Ok(()) => app.settle(job, Settled::Done).await,
+        Ok(sealed) => {
+            let settle = Some(Settle { job: job.clone(), how: Settled::Done });
+            app.commit(Change { settle, sealed, ..Change::default() }).await.map(|_| ())
+        }
         Err(error) => {
             let attempts = job.attempts + 1;
-            tracing::warn!(%error, attempts, %grant, target = job.target, "the guard could not be moved");
+            tracing::warn!(%error, attempts, grant = %grant.id, target = job.target, "the guard could not be moved");
             let due = again_at(app.clock.now(), attempts);
             app.settle(job, Settled::Again { due, failed: true }).await
         }
     }
+}
+
+/// The new secret, where the end is part of it.
+async fn moved(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<Option<Sealed>, TargetError> {
+    let until = grant.ends_at.unwrap_or(grant.latest_end);
+    let access = provision::access(app, row, grant, until)?;
+    let secret = app.targets.get(&job.target)?.guard(&access).await?;
+    secret.map(|secret| provision::sealed(app, row, grant, &secret)).transpose()
 }

@@ -7,7 +7,7 @@ use crate::store::{Device, Job, Row, Sealed, Settled, StoreError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::TimeDelta;
-use gatepass_connectors::{Access, TargetError};
+use gatepass_connectors::{Access, Holder, TargetError};
 use gatepass_core::command::Report;
 use gatepass_core::request::{Grant, SETUP_LIMIT_S};
 use gatepass_core::wire::{GrantState, Secret};
@@ -36,15 +36,34 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
 async fn set_up(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<(Secret, Time), TargetError> {
     let connector = app.targets.get(&job.target)?;
     let began = app.clock.now();
-    let grants = row.request.rule.grants.clone();
-    let access = Access { grant: grant.id, grants, until: in_time(grant, began)? };
+    let mut access = access(app, row, grant, in_time(grant, began)?)?;
     let secret = connector.provision(&access).await?;
     let done = app.clock.now();
     if done - began <= QUICK {
         return Ok((secret, began));
     }
-    connector.guard(grant.id, in_time(grant, done)?).await?;
-    Ok((secret, done))
+    access.until = in_time(grant, done)?;
+    Ok((connector.guard(&access).await?.unwrap_or(secret), done))
+}
+
+/// What a connector is told of a grant.
+pub fn access(app: &App, row: &Row, grant: &Grant, until: Time) -> Result<Access, TargetError> {
+    let request = &row.request;
+    let people = app.people.now();
+    let person = people
+        .person(request.by)
+        .ok_or_else(|| TargetError::Configuration("the person who asked is not known any more".to_owned()))?;
+    Ok(Access {
+        grant: grant.id,
+        holder: Holder {
+            person: request.by,
+            handle: person.handle.clone(),
+            ssh_key: request.ssh_key.clone(),
+        },
+        grants: request.rule.grants.clone(),
+        session: request.rule.session,
+        until,
+    })
 }
 
 /// The end as the core fixes it, if there is any time left.
@@ -65,14 +84,10 @@ async fn active(
     secret: &Secret,
     since: Time,
 ) -> Result<(), StoreError> {
-    let people = app.people.now();
-    let device = people.device(row.request.device);
-    let Some(sealed) = device.and_then(|d| seal(secret, d)) else {
-        let error =
-            TargetError::Configuration("the device that asked has no key to seal a secret to".to_owned());
-        return failed(app, job, row, error).await;
+    let sealed = match sealed(app, row, grant, secret) {
+        Ok(sealed) => sealed,
+        Err(error) => return failed(app, job, row, error).await,
     };
-    let sealed = Sealed { grant: grant.id, device: row.request.device, sealed };
     match app.report(job, Settled::Done, &Report::SetUp { since }, Some(sealed)).await {
         Ok(_) => {
             metrics::counter!("gatepass_grants_active_total").increment(1);
@@ -104,6 +119,16 @@ async fn failed(app: &App, job: &Job, row: &Row, error: TargetError) -> Result<(
         Err(ReportError::Store(error)) => Err(error),
         Err(ReportError::Refused(_)) => app.settle(job, Settled::Done).await,
     }
+}
+
+/// The secret, for the device that asked.
+pub fn sealed(app: &App, row: &Row, grant: &Grant, secret: &Secret) -> Result<Sealed, TargetError> {
+    let people = app.people.now();
+    let sealed =
+        people.device(row.request.device).and_then(|device| seal(secret, device)).ok_or_else(|| {
+            TargetError::Configuration("the device that asked has no key to seal a secret to".to_owned())
+        })?;
+    Ok(Sealed { grant: grant.id, device: row.request.device, sealed })
 }
 
 /// Seals the secret so that only the device can open it; `None` when its key is not one.

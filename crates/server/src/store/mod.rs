@@ -151,6 +151,13 @@ pub struct RowChange {
     pub expected: u64,
 }
 
+/// A change of what a connector remembers of a grant on its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoteChange {
+    Put { target: String, grant: GrantId, text: String },
+    Delete { target: String, grant: GrantId },
+}
+
 /// A secret that only its device can open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -198,6 +205,7 @@ pub struct Change {
     /// A device that joins, and the invite it uses up.
     pub device: Option<(Device, Digest)>,
     pub settings: Vec<(&'static str, String)>,
+    pub notes: Vec<NoteChange>,
 }
 
 impl Change {
@@ -295,7 +303,8 @@ pub struct Backlog {
     pub next: Option<Time>,
     /// Ends that failed three times or more.
     pub alarms: u64,
-    /// When the longest due end was due, held by a worker or not; later ends may be ahead of now.
+    /// When the longest due end was due, held by a worker or not, and however often it was tried since; ahead of now
+    /// when none is.
     pub oldest_end: Option<Time>,
 }
 
@@ -340,6 +349,8 @@ pub trait Store: Send + Sync {
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
     async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError>;
     async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError>;
+    /// What the connector of a target remembers, by the grant's id.
+    async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError>;
     async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError>;
     /// Of these grants, those that are neither ended nor failed.
     async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError>;

@@ -153,6 +153,7 @@ impl Someone {
             duration_s,
             reason: digest(&reason),
             ticket: digest(&ticket),
+            ssh_key: None,
         };
         self.send("/v1/requests", command, reason.into_iter().chain(ticket).collect()).await
     }

@@ -1,8 +1,9 @@
 use chrono::TimeDelta;
 use gatepass_connectors::fake::{Fault, Hold, Verb};
-use gatepass_connectors::{Access, TargetError};
+use gatepass_connectors::{Access, Holder, TargetError};
+use gatepass_core::catalogue::Session;
 use gatepass_core::event::Fact;
-use gatepass_core::id::GrantId;
+use gatepass_core::id::{GrantId, PersonId};
 use gatepass_core::wire::{Accepted, EndCause, GrantState, GrantView};
 use gatepass_server::testing::{PATIENCE, Setup, TestClock, TestServer};
 use std::sync::Arc;
@@ -200,7 +201,9 @@ async fn what_no_live_grant_explains_is_removed() {
     server.until("grant.active", 1).await;
     let drift = GrantId(Uuid::now_v7());
     let until = server.clock.now() + TimeDelta::days(30);
-    server.fake.plant(&Access { grant: drift, grants: vec!["orders_writer".to_owned()], until });
+    let holder = Holder { person: PersonId(Uuid::now_v7()), handle: "nobody".to_owned(), ssh_key: None };
+    let grants = vec!["orders_writer".to_owned()];
+    server.fake.plant(&Access { grant: drift, holder, grants, session: Session::Cut, until });
     clock.advance(TimeDelta::minutes(1));
     let gone = async {
         while server.fake.accesses().contains_key(&drift) {

@@ -73,6 +73,7 @@ fn asked(asker: &Person, extends: Option<GrantId>, random: &mut StdRng) -> (Requ
         ask: vec!["backend".to_owned()],
         approve,
         max_s: 60,
+        session: Default::default(),
     };
     let fact = Fact::RequestCreated {
         number: Number(0),
@@ -84,6 +85,7 @@ fn asked(asker: &Person, extends: Option<GrantId>, random: &mut StdRng) -> (Requ
         reason: reason.digest(),
         ticket: None,
         extends,
+        ssh_key: None,
     };
     let event = event(RequestId(Uuid::now_v7()), by(asker), fact);
     (apply(None, &event).unwrap(), event, reason)

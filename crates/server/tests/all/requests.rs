@@ -144,6 +144,7 @@ async fn a_repeated_command_is_one_command() {
         duration_s: 60,
         reason: reason.digest(),
         ticket: ticket.digest(),
+        ssh_key: None,
     };
     let submit = Submit { command: tomas.sign(command.clone()), texts: vec![reason.clone(), ticket.clone()] };
     // All at once, and once more.
@@ -185,6 +186,7 @@ async fn what_is_signed_is_what_counts() {
         duration_s: 60,
         reason: None,
         ticket: None,
+        ssh_key: None,
     };
     let mut changed = Submit { command: tomas.sign(command.clone()), texts: Vec::new() };
     changed.command.body["duration_s"] = json!(3_600);
@@ -220,6 +222,7 @@ async fn what_is_signed_is_what_counts() {
         duration_s: 60,
         reason: salted("a").digest(),
         ticket: None,
+        ssh_key: None,
     };
     let refused = tomas.send("/v1/requests", command, vec![salted("a")]).await;
     assert_eq!(refused.code(), "digest_mismatch");

@@ -159,6 +159,7 @@ impl Client {
             duration_s,
             reason: None,
             ticket: None,
+            ssh_key: None,
         };
         let body = Body {
             id: CommandId(Uuid::now_v7()),

@@ -9,8 +9,8 @@ use gatepass_core::text::Digest;
 use gatepass_server::store::postgres::PostgresStore;
 use gatepass_server::store::sqlite::{SqliteOptions, SqliteStore};
 use gatepass_server::store::{
-    Change, Job, JobChange, JobKind, Lookup, Recorded, Room, Row, RowChange, Sealed, Settle, Settled, Store,
-    StoreError,
+    Change, Job, JobChange, JobKind, Lookup, NoteChange, Recorded, Room, Row, RowChange, Sealed, Settle,
+    Settled, Store, StoreError,
 };
 use gatepass_server::testing::database::Database;
 use gatepass_server::testing::salted;
@@ -39,6 +39,7 @@ fn created() -> (Request, Event) {
         ask: vec!["backend".to_owned()],
         approve: Vec::new(),
         max_s: 60,
+        session: Default::default(),
     };
     let event = Event {
         id: EventId(Uuid::now_v7()),
@@ -55,6 +56,7 @@ fn created() -> (Request, Event) {
             reason: None,
             ticket: None,
             extends: None,
+            ssh_key: None,
         },
         command: None,
     };
@@ -247,6 +249,47 @@ async fn an_end_is_moved_earlier_only(store: Arc<dyn Store>) {
     assert!(claim(&store, late).await.is_empty());
 }
 
+/// However often it failed: what is overdue is so since it was due, not since its next try.
+async fn an_end_that_fails_is_due_since_it_was(store: Arc<dyn Store>) {
+    let oldest = async || store.backlog().await.unwrap().oldest_end;
+    let (early, late) = (noon(), noon() + TimeDelta::hours(1));
+    let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    store.commit(jobs(vec![put(JobKind::End, a, early), put(JobKind::End, b, late)])).await.unwrap();
+    assert_eq!(oldest().await, Some(early));
+    for tries in 1..=3 {
+        let next = late + TimeDelta::minutes(tries);
+        let held = claim(&store, late - TimeDelta::minutes(1)).await;
+        let held = if held.is_empty() { claim(&store, next).await } else { held };
+        let held = held.iter().find(|j| j.subject == a).unwrap();
+        store.commit(settle(held, Settled::Again { due: next, failed: true })).await.unwrap();
+        assert_eq!(oldest().await, Some(early));
+    }
+    // Moved by a decision, it is due when that says.
+    let until = late + TimeDelta::hours(1);
+    let postpone = JobChange::Postpone { kind: JobKind::End, subject: a, due: until };
+    store.commit(jobs(vec![postpone])).await.unwrap();
+    assert_eq!(oldest().await, Some(late));
+}
+
+async fn notes_are_kept_by_target_and_grant(store: Arc<dyn Store>) {
+    let (a, b) = (GrantId(Uuid::from_u128(1)), GrantId(Uuid::from_u128(2)));
+    let put = |target: &str, grant, text: &str| NoteChange::Put {
+        target: target.to_owned(),
+        grant,
+        text: text.to_owned(),
+    };
+    let change = async |notes| {
+        store.commit(Change { notes, ..Change::default() }).await.unwrap();
+    };
+    change(vec![put("one", a, "first"), put("one", b, "other"), put("two", a, "elsewhere")]).await;
+    change(vec![put("one", a, "second")]).await;
+    assert_eq!(store.notes("one").await.unwrap(), [(a, "second".to_owned()), (b, "other".to_owned())]);
+    change(vec![NoteChange::Delete { target: "one".to_owned(), grant: a }]).await;
+    change(vec![NoteChange::Delete { target: "one".to_owned(), grant: a }]).await;
+    assert_eq!(store.notes("one").await.unwrap(), [(b, "other".to_owned())]);
+    assert_eq!(store.notes("two").await.unwrap(), [(a, "elsewhere".to_owned())]);
+}
+
 async fn forgetting_takes_jobs_and_secret(store: Arc<dyn Store>) {
     let grant = GrantId(Uuid::from_u128(1));
     let device = DeviceId(Uuid::from_u128(2));
@@ -328,6 +371,8 @@ conformance!(
     jobs_are_claimed_when_due_and_one_per_subject,
     a_target_has_room_for_so_many,
     an_end_is_moved_earlier_only,
+    an_end_that_fails_is_due_since_it_was,
+    notes_are_kept_by_target_and_grant,
     forgetting_takes_jobs_and_secret,
     a_turn_is_one_node_s,
     a_lease_is_renewed_while_it_is_held,

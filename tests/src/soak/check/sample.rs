@@ -132,7 +132,7 @@ impl Story {
         self.command(
             TOMAS,
             None,
-            Command::Create { resource, role, duration_s: 2, reason, ticket: None },
+            Command::Create { resource, role, duration_s: 2, reason, ticket: None, ssh_key: None },
             mark,
         )
     }
@@ -221,6 +221,7 @@ fn catalogue() -> Catalogue {
         lapse_s: 3,
         reason: Reason::Required,
         ticket: None,
+        session: Default::default(),
     };
     let resource = Resource {
         id: "orders-db".into(),

@@ -1,7 +1,7 @@
 //! One change: its statements in one transaction, and then its place in the log.
 
 use super::step::{Miss, Step};
-use super::{Shared, command, event, job, person, request, sealed, text};
+use super::{Shared, command, event, job, note, person, request, sealed, text};
 use crate::store::{Change, Committed, Row, RowChange, StoreError};
 use gatepass_core::event::Fact;
 use gatepass_core::wire::Head;
@@ -32,6 +32,7 @@ fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     }
     steps.extend(change.sealed.iter().map(sealed::write));
     steps.extend(change.settings.iter().map(|(key, value)| sealed::write_setting(key, value)));
+    steps.extend(change.notes.iter().map(note::change));
     // Last, when nothing is waited for any more: between an event's id and its commit is as little time as can be.
     steps.extend(event::post(&change.events)?);
     Ok(steps)

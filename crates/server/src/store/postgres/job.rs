@@ -55,10 +55,12 @@ pub fn change(change: &JobChange, settle: Option<&Settle>) -> Vec<Step> {
             .with(Type::TIMESTAMPTZ, *due),
         ],
         JobChange::Postpone { kind, subject, due } => vec![
-            Step::new("UPDATE job SET due = $3, puts = puts + 1 WHERE kind = $1 AND subject = $2")
-                .with(Type::TEXT, kind.name())
-                .with(Type::UUID, *subject)
-                .with(Type::TIMESTAMPTZ, *due),
+            Step::new(
+                "UPDATE job SET due = $3, first_due = NULL, puts = puts + 1 WHERE kind = $1 AND subject = $2",
+            )
+            .with(Type::TEXT, kind.name())
+            .with(Type::UUID, *subject)
+            .with(Type::TIMESTAMPTZ, *due),
         ],
         JobChange::Cancel { kind, subject } => vec![
             Step::new("DELETE FROM job WHERE kind = $1 AND subject = $2")
@@ -92,6 +94,7 @@ pub fn settle(settle: &Settle) -> Step {
         .with(Type::INT8, puts),
         Settled::Again { due, failed } => Step::new(
             "UPDATE job SET leased_until = NULL, attempts = attempts + $4,
+                 first_due = CASE WHEN $4 > 0 THEN coalesce(first_due, due) END,
                  due = CASE WHEN puts = $5 THEN $3 ELSE due END
              WHERE id = $1 AND fence = $2 RETURNING 1",
         )
@@ -175,7 +178,8 @@ pub fn due_ends(now: Time) -> Step {
 pub fn backlog() -> Step {
     Step::new(
         "SELECT count(*), count(leased_until), min(due) FILTER (WHERE leased_until IS NULL),
-             count(*) FILTER (WHERE kind = 'end' AND attempts >= 3), min(due) FILTER (WHERE kind = 'end') FROM job",
+             count(*) FILTER (WHERE kind = 'end' AND attempts >= 3),
+             min(coalesce(first_due, due)) FILTER (WHERE kind = 'end') FROM job",
     )
 }
 

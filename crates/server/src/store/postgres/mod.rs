@@ -10,6 +10,7 @@ pub mod facts;
 mod follow;
 mod job;
 mod link;
+mod note;
 mod person;
 mod request;
 pub mod schema;
@@ -357,6 +358,10 @@ impl Store for PostgresStore {
 
     async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError> {
         self.one(sealed::find(grant), |row| sealed::read(grant, row)).await
+    }
+
+    async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError> {
+        self.shared.link.read(note::of(target)).await?.iter().map(note::read).collect()
     }
 
     async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError> {

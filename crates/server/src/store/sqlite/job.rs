@@ -57,7 +57,9 @@ pub fn change(db: &Connection, change: &JobChange, settle: Option<&Settle>) -> R
             .map(|_| ())
             .map_err(fail),
         JobChange::Postpone { kind, subject, due } => db
-            .prepare_cached("UPDATE job SET due = ?3, puts = puts + 1 WHERE kind = ?1 AND subject = ?2")
+            .prepare_cached(
+                "UPDATE job SET due = ?3, first_due = NULL, puts = puts + 1 WHERE kind = ?1 AND subject = ?2",
+            )
             .and_then(|mut q| q.execute(params![kind.name(), subject.to_string(), millis(*due)]))
             .map(|_| ())
             .map_err(fail),
@@ -94,6 +96,7 @@ pub fn settle(db: &Connection, settle: &Settle) -> Result<(), StoreError> {
         Settled::Again { due, failed } => db
             .prepare_cached(
                 "UPDATE job SET leased_until = NULL, attempts = attempts + ?4,
+                     first_due = CASE WHEN ?4 THEN coalesce(first_due, due) END,
                      due = CASE WHEN puts = ?5 THEN ?3 ELSE due END
                  WHERE id = ?1 AND fence = ?2",
             )
@@ -179,7 +182,7 @@ pub fn backlog(db: &Connection) -> Result<Backlog, StoreError> {
     db.prepare_cached(
         "SELECT count(*), count(leased_until), min(due) FILTER (WHERE leased_until IS NULL),
              count(*) FILTER (WHERE kind = 'end' AND attempts >= 3),
-             min(due) FILTER (WHERE kind = 'end') FROM job",
+             min(coalesce(first_due, due)) FILTER (WHERE kind = 'end') FROM job",
     )
     .and_then(|mut q| {
         q.query_row([], |row| {

@@ -4,6 +4,7 @@
 mod command;
 mod event;
 mod job;
+mod note;
 mod person;
 mod request;
 mod sealed;
@@ -177,6 +178,11 @@ impl Store for SqliteStore {
 
     async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError> {
         self.read(move |db| sealed::find(db, grant)).await
+    }
+
+    async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError> {
+        let target = target.to_owned();
+        self.read(move |db| note::of(db, &target)).await
     }
 
     async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError> {

@@ -1,7 +1,7 @@
 //! The one thread that writes. What waits when a transaction begins goes into it together, each step under its
 //! own savepoint: one sync of the disk for many commits, and a refused step takes nothing else with it.
 
-use super::{command, event, fail, job, person, request, sealed, text};
+use super::{command, event, fail, job, note, person, request, sealed, text};
 use crate::Time;
 use crate::log::Sequencer;
 use crate::store::{Change, Claimed, Committed, Room, Row, StoreError};
@@ -308,6 +308,9 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
     }
     for (key, value) in &change.settings {
         sealed::write_setting(db, key, value)?;
+    }
+    for remembered in &change.notes {
+        note::change(db, remembered)?;
     }
     Ok(rows)
 }
