@@ -169,25 +169,26 @@ async fn decide(
 }
 
 async fn credential(client: &Client, out: &Out, id: &str) -> Done {
-    #[derive(Serialize)]
-    struct Opened {
-        #[serde(flatten)]
-        secret: gatepass_core::wire::Secret,
-        expires_at: gatepass_core::Time,
-    }
     let grant = client.server_grant(id).await?.id;
-    let (secret, expires_at) = client.secret(grant).await?;
     if out.json {
-        return out.print(&Opened { secret, expires_at }, |_| String::new());
+        return out.print(&client.credential_for_programs(grant).await?, |_| String::new());
     }
     let view = client.credential(grant).await?;
-    let password = client.reveal_password(grant).await?;
-    let text = show::facts(&[
-        ("Run", view.command),
-        ("User", view.user),
-        ("Password", password),
-        ("Until", show::time(view.expires_at)),
-    ]);
+    let mut facts = Vec::new();
+    let said = [("Run", &view.command), ("User", &view.user)];
+    facts.extend(said.into_iter().filter(|(_, v)| !v.is_empty()).map(|(l, v)| (l, v.clone())));
+    facts.extend(view.lines.iter().map(|l| (l.label.as_str(), l.value.clone())));
+    if let Some(label) = &view.secret {
+        let secret = client.reveal_password(grant).await?;
+        facts.extend(
+            secret.lines().enumerate().map(|(i, l)| (if i == 0 { label.as_str() } else { "" }, l.to_owned())),
+        );
+    }
+    facts.push(("Until", show::time(view.expires_at)));
+    let mut text = show::facts(&facts);
+    if let Some(config) = &view.config {
+        text = format!("{text}\n\n{config}");
+    }
     out.print(&(), |()| text)
 }
 

@@ -271,6 +271,7 @@ impl Client {
         let inner = &self.0;
         inner.keystore.delete(&inner.profile)?;
         inner.profile.clear()?;
+        crate::credential::ssh::clear(&inner.profile, None);
         self.set_joined(None);
         *self.health() = Health::default();
         self.tell(vec![Topic::Status, Topic::Requests, Topic::Grants, Topic::Events, Topic::Catalogue]);

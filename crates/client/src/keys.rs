@@ -157,13 +157,12 @@ impl Secrets {
         SecretKey::from(*self.seal)
     }
 
-    /// Ed25519, for SSH; made from the others, so that a device that joined before it was needed has one, too.
-    pub fn ssh(&self) -> Key {
+    /// Ed25519's seed, for SSH; made from the others, so that a device that joined before it was needed has one, too.
+    pub fn ssh(&self) -> Zeroizing<[u8; 32]> {
         let mut digest = Sha256::new();
         digest.update(b"gatepass/v1 ssh\n");
         digest.update(*self.seal);
-        let bytes = Zeroizing::new(<[u8; 32]>::from(digest.finalize()));
-        Key::from_bytes(&bytes)
+        Zeroizing::new(digest.finalize().into())
     }
 
     pub fn cache(&self) -> &[u8; 32] {

@@ -15,7 +15,6 @@ mod lists;
 mod notice;
 mod profile;
 mod run;
-mod ssh;
 mod sync;
 pub mod ui;
 mod unanswered;

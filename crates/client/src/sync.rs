@@ -63,6 +63,7 @@ impl Client {
         let announced = self.announce(&joined, &mut told).await;
         // After telling: a file that reaches the disk takes its time.
         self.witnessed(&joined).await?;
+        self.tidy_ssh().await;
         result.and(announced)
     }
 

@@ -84,15 +84,26 @@ ui! {
         pub not_after: Option<Time>,
     }
 
-    /// How to use an access; the password is fetched apart, and only when asked for.
+    /// How to use an access; what is secret in it is fetched apart, and only when asked for.
     pub struct CredentialView {
         pub grant: GrantId,
         pub kind: String,
-        /// The line to run, without any secret in it.
+        /// The line to run, without any secret in it; empty where there is nothing to run.
         pub command: String,
         pub user: String,
+        /// What else there is to know.
+        pub lines: Vec<CredentialLine>,
+        /// What to add to `~/.ssh/config`.
+        pub config: Option<String>,
+        /// What the secret is called, such as `Password`; absent where there is none.
+        pub secret: Option<String>,
         #[ts(type = "string")]
         pub expires_at: Time,
+    }
+
+    pub struct CredentialLine {
+        pub label: String,
+        pub value: String,
     }
 
     pub struct EventQuery {

@@ -2,7 +2,7 @@
 //! sent later: without the server it fails.
 
 use crate::client::{Client, Joined, salt};
-use crate::ssh;
+use crate::credential::ssh;
 use crate::ui::Failure;
 use crate::unanswered::meaning;
 use gatepass_core::Code;
@@ -41,7 +41,7 @@ impl Joined {
     fn ssh_key(&self, resource: &str) -> Result<Option<String>, Failure> {
         let documents = self.cache.documents()?;
         let kind = documents.as_ref().and_then(|d| d.catalogue.resource(resource)).map(|r| r.kind.as_str());
-        Ok(kind.is_none_or(|kind| kind == "ssh").then(|| ssh::public_line(&self.secrets.ssh())))
+        kind.is_none_or(|kind| kind == "ssh").then(|| ssh::public_line(&self.secrets.ssh())).transpose()
     }
 
     /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.

@@ -27,8 +27,3 @@ export function grantsSentence(kind: string, grants: readonly string[]): { glue:
   const plural = grants.length > 1 && gives.endsWith('role') ? `${gives}s` : gives
   return { glue: `Gives ${plural}`, facts: list(grants.map(visible), 'and') || 'nothing by name' }
 }
-
-/** Whether the kind comes with a password. */
-export function hasPassword(kind: string): boolean {
-  return kind === 'postgres' || kind === 'mariadb'
-}

@@ -6,6 +6,7 @@ use crate::app::{App, ReportError};
 use crate::store::{Job, Settled, StoreError};
 use chrono::TimeDelta;
 use gatepass_connectors::TargetError;
+use gatepass_connectors::points::{Point, reached};
 use gatepass_core::command::Report;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::GrantState;
@@ -14,6 +15,7 @@ use gatepass_core::wire::GrantState;
 const ALARM: u32 = 3;
 
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
+    reached(Point::EndClaimed);
     match app.report(job, Settled::Hold, &Report::EndDue, None).await {
         Ok(_) => remove(app, job).await,
         Err(ReportError::Store(error)) => {
@@ -60,6 +62,7 @@ async fn moved(app: &App, job: &Job) -> Result<(), StoreError> {
 }
 
 async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
+    reached(Point::EndReported);
     let grant = GrantId(job.subject);
     let removed = match app.targets.get(&job.target) {
         Ok(connector) => connector.remove(grant).await,
@@ -67,6 +70,7 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
     };
     match removed {
         Ok(removed) => {
+            reached(Point::EndCalled);
             let said = Report::Removed {
                 checked_at: app.clock.now(),
                 sessions_ended: removed.sessions_ended,
@@ -74,6 +78,7 @@ async fn remove(app: &App, job: &Job) -> Result<(), StoreError> {
             };
             match app.report(job, Settled::Done, &said, None).await {
                 Ok(_) => {
+                    reached(Point::EndSettled);
                     metrics::counter!("gatepass_grants_ended_total").increment(1);
                     Ok(())
                 }
@@ -99,7 +104,7 @@ async fn runs_out(app: &App, job: &Job, until: Time, why: String) -> Result<(), 
     if held.and_then(|g| g.delay).is_some_and(|told| told.message == why) {
         return app.settle(job, how).await;
     }
-    match app.report(job, how, &Report::RemovalFailed { message: why, attempts: job.attempts }, None).await {
+    match app.report(job, how, &Report::RemovalFailed { message: why, attempts: 0 }, None).await {
         Ok(_) => Ok(()),
         Err(ReportError::Store(error)) => Err(error),
         Err(ReportError::Refused(_)) => app.settle(job, how).await,
@@ -107,6 +112,7 @@ async fn runs_out(app: &App, job: &Job, until: Time, why: String) -> Result<(), 
 }
 
 async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
+    reached(Point::EndFailed);
     let attempts = job.attempts + 1;
     metrics::counter!("gatepass_removal_failures_total").increment(1);
     if attempts >= ALARM {

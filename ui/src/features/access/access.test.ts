@@ -145,6 +145,34 @@ test('a credential that is not on this device is said in place', async () => {
   await waitFor(() => expect(by('grant-card-R-3178').textContent).toContain('There is no credential for this access.'))
 })
 
+test('a certificate comes with a line and an entry to copy, and no password', async () => {
+  const backend = new MockBackend()
+  for (const grant of backend.grantsNow) if (grant.number === 'R-3178') grant.kind = 'ssh'
+  const { user } = await open('/access', backend)
+  await user.click(await card('R-3178').findByTestId('copy-config'))
+  await waitFor(() => expect(called(backend, 'copyText')[0]?.[0]).toContain('Host bastion-eu-1'))
+  expect(card('R-3178').queryByTestId('reveal-password')).toBeNull()
+})
+
+test('a membership says of what, and has nothing to run', async () => {
+  const backend = new MockBackend()
+  for (const grant of backend.grantsNow) if (grant.number === 'R-3178') grant.kind = 'ldap'
+  await open('/access', backend)
+  await waitFor(() => expect(by('grant-card-R-3178').textContent).toContain('Member of cn=finance'))
+  expect(card('R-3178').queryByTestId('copy-command')).toBeNull()
+})
+
+test('what a webhook gave is shown only when asked for', async () => {
+  const backend = new MockBackend()
+  backend.password = 'console: https://deploys.example.com\ntoken: dp-4411'
+  for (const grant of backend.grantsNow) if (grant.number === 'R-3178') grant.kind = 'webhook'
+  const { user } = await open('/access', backend)
+  const reveal = await card('R-3178').findByTestId('reveal-password')
+  expect(by('grant-card-R-3178').textContent).not.toContain('dp-4411')
+  await user.click(reveal)
+  await waitFor(() => expect(by('grant-card-R-3178').textContent).toContain('token: dp-4411'))
+})
+
 test('nothing held says what will appear here', async () => {
   const backend = new MockBackend()
   backend.grantsNow = []

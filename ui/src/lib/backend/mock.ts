@@ -1,5 +1,6 @@
 import type { Ask } from '$lib/generated/Ask'
 import type { Code } from '$lib/generated/Code'
+import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DecisionDraft } from '$lib/generated/DecisionDraft'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
@@ -198,9 +199,7 @@ export class MockBackend implements Backend {
   credential = (id: string) =>
     this.#call('credential', [id], () => {
       const grant = this.#grantOf(id)
-      const user = 'gp_mara_7f3k'
-      const command = grant.kind === 'ssh' ? 'ssh bastion-eu-1' : grant.kind === 'ldap' ? 'ldapwhoami -H ldap://ldap.fernhill.example' : `psql "service=gp-orders-prod" -U ${user}`
-      return { grant: id, kind: grant.kind, command, user, expires_at: grant.ends_at ?? iso(this.now()) }
+      return { grant: id, kind: grant.kind, expires_at: grant.ends_at ?? iso(this.now()), ...use(grant.kind) }
     })
 
   events = (query: { text: string; before: number | null; limit: number }) =>
@@ -304,6 +303,25 @@ export class MockBackend implements Backend {
     const problems = problemsOf(ask, role)
     const needs = role.at_once ? [] : [need(['dba'], [P.noor, P.ivo]), need(['on-call'], [P.kenji])]
     return { allowed: problems.length === 0, problems, needs, at_once: role.at_once, grants: role.grants, duration_s: ask.duration_s, lapses_at: iso(this.now() + 8 * 3_600_000), catalogue: digest('catalogue') }
+  }
+}
+
+/** How an access of a kind is used, as the server's connectors say it. */
+function use(kind: string): Pick<CredentialView, 'command' | 'user' | 'lines' | 'config' | 'secret'> {
+  const user = 'gp_mara_7f3k'
+  const nothing = { command: '', user: '', lines: [], config: null, secret: null }
+  switch (kind) {
+    case 'ssh':
+      return { ...nothing, command: 'ssh -o IdentitiesOnly=yes -i ~/.local/share/gatepass/id deploy@bastion-eu-1', user: 'deploy', config: 'Host bastion-eu-1\n    User deploy\n' }
+    case 'ldap':
+      return { ...nothing, lines: [{ label: 'Member of', value: 'cn=finance,ou=groups,dc=fernhill,dc=example' }] }
+    case 'webhook':
+    case 'command':
+      return { ...nothing, secret: 'Details' }
+    case 'mariadb':
+      return { ...nothing, command: `mariadb --host=ledger-1 --user=${user} --password --database=ledger`, user, secret: 'Password' }
+    default:
+      return { ...nothing, command: `psql "service=gp-orders-prod" -U ${user}`, user, secret: 'Password' }
   }
 }
 
