@@ -1,7 +1,7 @@
 //! What people tell Gatepass to do. A command is signed by a device; its body is kept in the event.
 
 use crate::Time;
-use crate::id::{CommandId, DeviceId, GrantId, RequestId};
+use crate::id::{CommandId, DeviceId, GrantId, PersonId, RequestId};
 use crate::text::Digest;
 use crate::wire::{Head, Verdict};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,9 @@ pub enum Command {
     /// An approver or admin ends someone's access.
     #[serde(rename = "grant.revoke")]
     Revoke { grant: GrantId, reason: Digest },
+    /// An admin ends everything of a person: see [`crate::request::revoke_all`].
+    #[serde(rename = "person.revoke_all")]
+    RevokeAll { person: PersonId, reason: Digest },
 }
 
 impl Command {
@@ -81,6 +84,7 @@ impl Command {
             Self::Withdraw { .. } => "request.withdraw",
             Self::Return { .. } => "grant.return",
             Self::Revoke { .. } => "grant.revoke",
+            Self::RevokeAll { .. } => "person.revoke_all",
         }
     }
 }

@@ -20,7 +20,8 @@ pub struct Event {
     pub request: Option<RequestId>,
     #[serde(flatten)]
     pub fact: Fact,
-    /// The signed command, in the first event it caused.
+    /// The signed command: in the first event it caused, and in each when it was `person.revoke_all`, so that whoever
+    /// sees only one of them can check it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<SignedCommand>,
 }
@@ -75,6 +76,12 @@ pub enum Fact {
     PersonRecorded { person: PersonId, groups: Vec<String>, auditor: bool, admin: bool, details: Digest },
     #[serde(rename = "device.enrolled")]
     DeviceEnrolled { person: PersonId, device: DeviceId, signing_key: String, seal_key: String, name: Digest },
+    /// Everything of a person ends. Each event that follows from it carries the same command.
+    #[serde(rename = "person.revoked")]
+    PersonRevoked { person: PersonId, reason: Digest },
+    /// Nothing that it signs from here on counts.
+    #[serde(rename = "device.disabled")]
+    DeviceDisabled { person: PersonId, device: DeviceId },
     #[serde(rename = "request.created")]
     RequestCreated {
         number: Number,
@@ -100,6 +107,9 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Digest>,
     },
+    /// The approval that `person` gave before counts no more; the request needs another.
+    #[serde(rename = "request.approval_voided")]
+    ApprovalVoided { person: PersonId },
     /// Enough approved, or nobody had to. `latest_end` is when the access is over at the very latest.
     #[serde(rename = "request.granted")]
     RequestGranted { grant: GrantId, duration_s: u32, latest_end: Time },
@@ -145,8 +155,11 @@ impl Fact {
             Self::CataloguePublished { .. } => "catalogue.published",
             Self::PersonRecorded { .. } => "person.recorded",
             Self::DeviceEnrolled { .. } => "device.enrolled",
+            Self::PersonRevoked { .. } => "person.revoked",
+            Self::DeviceDisabled { .. } => "device.disabled",
             Self::RequestCreated { .. } => "request.created",
             Self::RequestApproved { .. } => "request.approved",
+            Self::ApprovalVoided { .. } => "request.approval_voided",
             Self::RequestGranted { .. } => "request.granted",
             Self::RequestDenied { .. } => "request.denied",
             Self::RequestWithdrawn => "request.withdrawn",
@@ -166,6 +179,7 @@ impl Fact {
         let found: [Option<(&'static str, &Digest)>; 2] = match self {
             Self::PersonRecorded { details, .. } => [Some(("details", details)), None],
             Self::DeviceEnrolled { name, .. } => [Some(("name", name)), None],
+            Self::PersonRevoked { reason, .. } => [Some(("reason", reason)), None],
             Self::RequestCreated { reason, ticket, .. } => {
                 [reason.as_ref().map(|d| ("reason", d)), ticket.as_ref().map(|d| ("ticket", d))]
             }

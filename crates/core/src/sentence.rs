@@ -90,6 +90,12 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
             Some(name) => who.glue(" enrolled ").fact(name),
             None => who.glue(" enrolled a device"),
         },
+        Fact::PersonRevoked { person, .. } => {
+            who.glue(" ended everything of ").fact(lens.person(*person).name)
+        }
+        Fact::DeviceDisabled { person, .. } => {
+            who.glue(" disabled a device of ").fact(lens.person(*person).name)
+        }
         Fact::RequestCreated { duration_s, extends, .. } => {
             let asked = if extends.is_some() { " asked to extend " } else { " asked for " };
             let joint = if extends.is_some() { " by " } else { " for " };
@@ -102,6 +108,13 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
             .fact(holder)
             .glue(", ")
             .fact(duration::say(*duration_s)),
+        Fact::ApprovalVoided { person } => who
+            .glue(" voided the approval by ")
+            .fact(lens.person(*person).name)
+            .glue(" of ")
+            .access(request, lens)
+            .glue(" for ")
+            .fact(holder),
         Fact::RequestGranted { duration_s, .. } => {
             let how = if request.is_some_and(|r| r.rule.approve.is_empty()) {
                 " granted at once: "

@@ -29,8 +29,7 @@ pub fn may_see(viewer: &Person, request: &Request) -> bool {
         || viewer.admin
         || request.by == viewer.id
         || request.approver_groups().iter().any(|g| viewer.groups.contains(g))
-        || request.approvals.iter().any(|a| a.by == viewer.id)
-        || request.denial.as_ref().is_some_and(|d| d.by == viewer.id)
+        || request.deciders().any(|by| by == viewer.id)
 }
 
 impl Lens<'_> {

@@ -9,7 +9,9 @@ use gatepass_core::command::{Command, Report};
 use gatepass_core::directory::{Directory, Person};
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
-use gatepass_core::request::{Context, Effect, Request, Words, apply, decide, effects, report};
+use gatepass_core::request::{
+    Context, Effect, Held, Request, Words, apply, decide, effects, report, revoke_all,
+};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::{GrantState, RequestState, Verdict};
 use proptest::prelude::*;
@@ -26,6 +28,7 @@ enum Step {
     Withdraw { by: u128, request: usize },
     Return { by: u128, request: usize },
     Revoke { by: u128, request: usize },
+    RevokeAll { who: u128 },
     Extend { by: u128, request: usize, duration_s: u32 },
     Work { request: usize, what: usize },
     Join { who: u128, group: usize, leave: bool },
@@ -42,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (who.clone(), request.clone()).prop_map(|(by, request)| Step::Withdraw { by, request }),
         1 => (who.clone(), request.clone()).prop_map(|(by, request)| Step::Return { by, request }),
         1 => (who.clone(), request.clone()).prop_map(|(by, request)| Step::Revoke { by, request }),
+        1 => who.clone().prop_map(|who| Step::RevokeAll { who }),
         2 => (who.clone(), request.clone(), 1u32..3000)
             .prop_map(|(by, request, duration_s)| Step::Extend { by, request, duration_s }),
         8 => (request, 0usize..8).prop_map(|(request, what)| Step::Work { request, what }),
@@ -181,6 +185,32 @@ impl World {
         }
     }
 
+    /// From the server's console. Whatever there was of the person, nothing is left that gives access.
+    fn revoke_all(&mut self, who: PersonId) {
+        let (requests, directory) = (self.requests.clone(), self.directory());
+        let all: Vec<&Request> = requests.iter().collect();
+        let words = Words { reason: Some("left".into()), ..Words::default() };
+        let held = Held { person: who, requests: &all, devices: &[] };
+        let done = revoke_all(held, None, &Digest::of(b"left"), &words, &directory).expect("the console may");
+        for (about, fact) in done.facts {
+            let Some(id) = about else { continue };
+            let index = self.requests.iter().position(|r| r.id == id);
+            self.record(index, id, By::Gatepass, vec![fact]);
+        }
+        for request in &self.requests {
+            let pending = request.state == RequestState::Pending;
+            assert!(!pending || request.by != who, "nothing of theirs waits");
+            assert!(!pending || !request.approvers().contains(&who), "no approval of theirs counts");
+            let Some(grant) = request.grant.as_ref().filter(|g| request.by == who && !g.over()) else {
+                continue;
+            };
+            assert_eq!(grant.state, GrantState::Ending, "every access of theirs ends");
+            assert!(done.urgent.contains(&grant.id), "and before all others");
+            assert!(self.ends[&grant.id] <= self.now, "now");
+        }
+        assert!(done.urgent.iter().all(|g| self.ends.contains_key(g)), "what is urgent has its end queued");
+    }
+
     /// What the edge does with facts, and the checks on each step.
     fn record(&mut self, about: Option<usize>, request: RequestId, by: By, facts: Vec<Fact>) {
         let mut index = about;
@@ -281,6 +311,7 @@ impl World {
                 let Some(grant) = self.requests[i].grant.as_ref().map(|g| g.id) else { return };
                 self.command(Some(i), Command::Revoke { grant, reason: digest() }, person(by));
             }
+            Step::RevokeAll { who } => self.revoke_all(person(who)),
             Step::Extend { by, request, duration_s } => {
                 let Some(i) = pick(request, self) else { return };
                 let Some(grant) = self.requests[i].grant.as_ref().map(|g| g.id) else { return };

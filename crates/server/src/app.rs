@@ -225,6 +225,8 @@ impl App {
     async fn state(&self, body: &Body, address: Address) -> Result<(State, RequestId), Problem> {
         let about = match &body.command {
             Command::Create { .. } => return Ok((State::default(), body.id.into())),
+            // About a person: `revoke.rs`.
+            Command::RevokeAll { .. } => return Err(Code::NotFound.into()),
             Command::Extend { grant, .. } | Command::Return { grant } | Command::Revoke { grant, .. } => {
                 Lookup::Grant(*grant)
             }

@@ -115,6 +115,8 @@ pub fn decide(
             }
             end(request, *grant, EndCause::Revoked, Some(reason))
         }
+        // About a person, not about a request: [`super::revoke_all`].
+        (Command::RevokeAll { .. }, _) => Err(Code::NotFound.into()),
         (Command::Create { .. } | Command::Extend { .. }, Some(_)) => Err(Code::IdReused.into()),
         (_, None) => Err(Code::NotFound.into()),
     }

@@ -5,11 +5,13 @@ mod analyse;
 mod decide;
 mod effects;
 mod report;
+mod revoke_all;
 
 pub use analyse::{Analysis, analyse, analyse_extension};
 pub use decide::{Context, Words, decide, may_revoke};
 pub use effects::{Effect, effects};
 pub use report::report;
+pub use revoke_all::{Held, RevokedAll, revoke_all};
 
 use crate::Time;
 use crate::event::{By, Event, Fact, Rule};
@@ -44,6 +46,9 @@ pub struct Request {
     pub lapses_at: Time,
     pub state: RequestState,
     pub approvals: Vec<Approval>,
+    /// Approvals that were given and count no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voided: Vec<Approval>,
     pub denial: Option<Denial>,
     pub decided_at: Option<Time>,
     pub grant: Option<Grant>,
@@ -113,6 +118,12 @@ impl Request {
         self.approvals.iter().map(|a| a.duration_s).fold(self.duration_s, u32::min)
     }
 
+    /// Everybody who decided on it, also those whose approval counts no more.
+    pub fn deciders(&self) -> impl Iterator<Item = PersonId> {
+        let given = self.approvals.iter().chain(&self.voided).map(|a| a.by);
+        given.chain(self.denial.iter().map(|d| d.by))
+    }
+
     pub fn approvers(&self) -> Vec<PersonId> {
         self.approvals.iter().map(|a| a.by).collect()
     }
@@ -140,6 +151,12 @@ pub fn apply(state: Option<Request>, event: &Event) -> Option<Request> {
                     note: note.clone(),
                 });
             }
+        }
+        Fact::ApprovalVoided { person } => {
+            let (gone, kept) =
+                std::mem::take(&mut request.approvals).into_iter().partition(|a| a.by == *person);
+            request.approvals = kept;
+            request.voided.extend::<Vec<Approval>>(gone);
         }
         Fact::RequestGranted { grant, duration_s, latest_end } => {
             request.state = RequestState::Approved;
@@ -207,6 +224,7 @@ fn create(event: &Event) -> Option<Request> {
         lapses_at: *lapses_at,
         state: RequestState::Pending,
         approvals: Vec::new(),
+        voided: Vec::new(),
         denial: None,
         decided_at: None,
         grant: None,
