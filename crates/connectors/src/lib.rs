@@ -4,6 +4,7 @@
 pub mod conformance;
 pub mod fake;
 mod notes;
+pub mod points;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 

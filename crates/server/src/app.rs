@@ -14,6 +14,7 @@ use crate::store::{
 };
 use crate::tail::Tail;
 use crate::views;
+use gatepass_connectors::points::{Point, reached};
 use gatepass_core::catalogue::Catalogue;
 use gatepass_core::command::{Body, Command, Report};
 use gatepass_core::error::{Code, Refusal};
@@ -136,8 +137,10 @@ impl App {
             )?;
             change.command = Some(Recorded { id: body.id, digest: digest.clone(), request: Some(request) });
             change.texts = texts.clone();
+            reached(Point::CommandDecided);
             match self.commit(change).await {
                 Ok(done) => {
+                    reached(Point::CommandWritten);
                     let row = done.rows.into_iter().find(|r| r.request.id == request).or(state.row);
                     let row = row.ok_or(Code::Internal)?;
                     return views::accepted(self, &row, device.person, Some(done.head)).await;

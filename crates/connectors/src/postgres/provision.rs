@@ -2,6 +2,7 @@
 
 use super::failed::Failed;
 use crate::TargetError;
+use crate::points::{Point, reached};
 use rand::distributions::Alphanumeric;
 use rand::{Rng, rngs::OsRng};
 use std::sync::Arc;
@@ -89,8 +90,10 @@ async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), 
         let text = format!("the target has a role {} that this Gatepass did not make", asked.login);
         return Err(TargetError::Refused(text).into());
     }
+    reached(Point::PostgresProvisionPlanned);
     // One message of several statements is one transaction, and leaves none open when it fails.
     client.batch_execute(row.try_get(3)?).await?;
+    reached(Point::PostgresProvisionMade);
     if tag.is_some() {
         nothing_besides(client, asked).await?;
     }

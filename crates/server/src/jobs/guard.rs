@@ -4,10 +4,12 @@ use super::{again_at, provision, row};
 use crate::app::App;
 use crate::store::{Change, Job, Row, Sealed, Settle, Settled, StoreError};
 use gatepass_connectors::TargetError;
+use gatepass_connectors::points::{Point, reached};
 use gatepass_core::request::Grant;
 use gatepass_core::wire::GrantState;
 
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
+    reached(Point::GuardClaimed);
     let held = row(app, job).await?;
     let grant = held.as_ref().and_then(|r| r.request.grant.clone());
     let (Some(row), Some(grant)) = (held, grant.filter(|g| g.state == GrantState::Active)) else {
@@ -17,8 +19,11 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
     match moved(app, job, &row, &grant).await {
         // Moved once more meanwhile: then this stays to be done.
         Ok(sealed) => {
+            reached(Point::GuardCalled);
             let settle = Some(Settle { job: job.clone(), how: Settled::Done });
-            app.commit(Change { settle, sealed, ..Change::default() }).await.map(|_| ())
+            app.commit(Change { settle, sealed, ..Change::default() }).await?;
+            reached(Point::GuardSettled);
+            Ok(())
         }
         Err(error) => {
             let attempts = job.attempts + 1;

@@ -7,6 +7,7 @@ use crate::store::{Device, Job, Row, Sealed, Settled, StoreError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::TimeDelta;
+use gatepass_connectors::points::{Point, reached};
 use gatepass_connectors::{Access, Holder, TargetError};
 use gatepass_core::command::Report;
 use gatepass_core::request::{Grant, SETUP_LIMIT_S};
@@ -17,6 +18,7 @@ use rand::rngs::OsRng;
 const QUICK: TimeDelta = TimeDelta::seconds(1);
 
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
+    reached(Point::ProvisionClaimed);
     let row = match app.report(job, Settled::Hold, &Report::SetupStarted, None).await {
         Ok(row) => row,
         // Given back or revoked before it began.
@@ -26,6 +28,7 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
     let Some(grant) = row.request.grant.as_ref().filter(|g| g.state == GrantState::Provisioning) else {
         return app.settle(job, Settled::Done).await;
     };
+    reached(Point::ProvisionStarted);
     match set_up(app, job, &row, grant).await {
         Ok((secret, since)) => active(app, job, &row, grant, &secret, since).await,
         Err(error) => failed(app, job, &row, error).await,
@@ -38,12 +41,15 @@ async fn set_up(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<(Secre
     let began = app.clock.now();
     let mut access = access(app, row, grant, in_time(grant, began)?)?;
     let secret = connector.provision(&access).await?;
+    reached(Point::ProvisionCalled);
     let done = app.clock.now();
     if done - began <= QUICK {
         return Ok((secret, began));
     }
     access.until = in_time(grant, done)?;
-    Ok((connector.guard(&access).await?.unwrap_or(secret), done))
+    let secret = connector.guard(&access).await?.unwrap_or(secret);
+    reached(Point::ProvisionGuarded);
+    Ok((secret, done))
 }
 
 /// What a connector is told of a grant.
@@ -88,8 +94,10 @@ async fn active(
         Ok(sealed) => sealed,
         Err(error) => return failed(app, job, row, error).await,
     };
+    reached(Point::ProvisionSealed);
     match app.report(job, Settled::Done, &Report::SetUp { since }, Some(sealed)).await {
         Ok(_) => {
+            reached(Point::ProvisionReported);
             metrics::counter!("gatepass_grants_active_total").increment(1);
             Ok(())
         }
