@@ -1,7 +1,7 @@
 //! What people tell Gatepass to do. A command is signed by a device; its body is kept in the event.
 
 use crate::Time;
-use crate::id::{CommandId, DeviceId, GrantId, PersonId, RequestId};
+use crate::id::{CommandId, DeviceId, DriftId, GrantId, PersonId, RequestId};
 use crate::text::Digest;
 use crate::wire::{Head, Verdict};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ pub enum Command {
     /// An admin ends everything of a person: see [`crate::request::revoke_all`].
     #[serde(rename = "person.revoke_all")]
     RevokeAll { person: PersonId, reason: Digest },
+    /// Access that no grant explains is as it should be. Names the revision that was shown.
+    #[serde(rename = "drift.known")]
+    DriftKnown { drift: DriftId, revision: u32, reason: Digest },
+    /// Takes that back.
+    #[serde(rename = "drift.unknown")]
+    DriftUnknown { drift: DriftId, revision: u32, reason: Digest },
 }
 
 impl Command {
@@ -85,6 +91,8 @@ impl Command {
             Self::Return { .. } => "grant.return",
             Self::Revoke { .. } => "grant.revoke",
             Self::RevokeAll { .. } => "person.revoke_all",
+            Self::DriftKnown { .. } => "drift.known",
+            Self::DriftUnknown { .. } => "drift.unknown",
         }
     }
 }
@@ -102,10 +110,13 @@ pub enum Report {
     SetupFailed { message: String, attempts: u32, last: bool },
     /// The end came.
     EndDue,
-    /// A removal failed, the `attempts`th, and will be tried again. Not every one is reported.
+    /// A removal failed, the `attempts`th, and will be tried again. Not every one is reported. With no attempt: none
+    /// failed, and what is left runs out by itself.
     RemovalFailed { message: String, attempts: u32 },
     /// The target was read back: nothing is left, at the `attempts`th try.
     Removed { checked_at: Time, sessions_ended: u32, attempts: u32 },
+    /// Twice the target showed nothing of an access that should be there.
+    Missing,
     /// The request `by` to extend this grant by `duration_s` was approved.
     Extended { by: RequestId, duration_s: u32 },
 }

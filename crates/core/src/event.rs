@@ -2,7 +2,8 @@
 
 use crate::Time;
 use crate::catalogue::Session;
-use crate::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
+use crate::drift::{Found, Who};
+use crate::id::{DeviceId, DriftId, EventId, GrantId, Number, PersonId, RequestId};
 use crate::text::Digest;
 use crate::wire::{EndCause, Removal, SignedCommand};
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,39 @@ pub enum Fact {
     /// It could not be set up, and nothing of it is left on the target.
     #[serde(rename = "grant.failed")]
     GrantFailed { grant: GrantId, removal: Removal },
+    /// An access with our tag that no live grant explained was taken away. `groups` as in [`Found`].
+    #[serde(rename = "access.removed")]
+    AccessRemoved { target: String, grant: GrantId, removal: Removal, groups: Vec<String> },
+    /// Access that no grant explains; again when what it holds changed.
+    #[serde(rename = "drift.found")]
+    DriftFound {
+        drift: DriftId,
+        #[serde(flatten)]
+        found: Found,
+    },
+    /// Someone said that it is as it should be.
+    #[serde(rename = "drift.known")]
+    DriftKnown {
+        drift: DriftId,
+        reason: Digest,
+        #[serde(flatten)]
+        found: Found,
+    },
+    /// Someone took that back.
+    #[serde(rename = "drift.unknown")]
+    DriftUnknown {
+        drift: DriftId,
+        reason: Digest,
+        #[serde(flatten)]
+        found: Found,
+    },
+    /// The target no longer shows it.
+    #[serde(rename = "drift.gone")]
+    DriftGone {
+        drift: DriftId,
+        #[serde(flatten)]
+        found: Found,
+    },
 }
 
 impl Fact {
@@ -171,10 +205,35 @@ impl Fact {
             Self::GrantEnding { .. } => "grant.ending",
             Self::GrantEnded { .. } => "grant.ended",
             Self::GrantFailed { .. } => "grant.failed",
+            Self::AccessRemoved { .. } => "access.removed",
+            Self::DriftFound { .. } => "drift.found",
+            Self::DriftKnown { .. } => "drift.known",
+            Self::DriftUnknown { .. } => "drift.unknown",
+            Self::DriftGone { .. } => "drift.gone",
         }
     }
 
-    /// The digests of texts in this fact, by field.
+    /// Whose members see an event that belongs to no request, beside admins and auditors; `None`: everybody, or those
+    /// whom it is about.
+    pub fn groups(&self) -> Option<&[String]> {
+        match self {
+            Self::AccessRemoved { groups, .. } => Some(groups),
+            fact => fact.found().map(|found| found.groups.as_slice()),
+        }
+    }
+
+    /// What drift this is about, as it was shown.
+    pub fn found(&self) -> Option<&Found> {
+        match self {
+            Self::DriftFound { found, .. }
+            | Self::DriftKnown { found, .. }
+            | Self::DriftUnknown { found, .. }
+            | Self::DriftGone { found, .. } => Some(found),
+            _ => None,
+        }
+    }
+
+    /// The digests of texts that stand with this fact, by field.
     pub fn digests(&self) -> Vec<(&'static str, &Digest)> {
         let found: [Option<(&'static str, &Digest)>; 2] = match self {
             Self::PersonRecorded { details, .. } => [Some(("details", details)), None],
@@ -187,6 +246,12 @@ impl Fact {
                 [note.as_ref().map(|d| ("note", d)), None]
             }
             Self::GrantEnding { reason, .. } => [reason.as_ref().map(|d| ("reason", d)), None],
+            Self::DriftFound { found: Found { who: Who::Name(name), .. }, .. } => {
+                [Some(("name", name)), None]
+            }
+            Self::DriftKnown { reason, .. } | Self::DriftUnknown { reason, .. } => {
+                [Some(("reason", reason)), None]
+            }
             _ => [None, None],
         };
         found.into_iter().flatten().collect()

@@ -39,6 +39,8 @@ uuid_id!(/// A request; equal to the id of the command that asked.
     RequestId);
 uuid_id!(/// An access given by an approved request.
     GrantId);
+uuid_id!(/// Access on a target that no grant explains.
+    DriftId);
 uuid_id!(/// One event of the log.
     EventId);
 

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod command;
 pub mod directory;
+pub mod drift;
 pub mod duration;
 pub mod error;
 pub mod event;

@@ -1,5 +1,6 @@
 //! Events as sentences: the facts strong, the glue not.
 
+use crate::drift::{Found, Who};
 use crate::duration;
 use crate::event::{Event, Fact};
 use crate::request::Request;
@@ -64,7 +65,9 @@ pub fn event_view(seq: u64, event: &Event, request: Option<&Request>, lens: &Len
         parts,
         request: event.request,
         number: request.map(|r| r.number.to_string()),
-        resource: request.map(|r| r.resource.clone()),
+        resource: request
+            .map(|r| r.resource.clone())
+            .or_else(|| event.fact.found().and_then(|f| f.resources.first().cloned())),
         role: request.map(|r| r.role.clone()),
         texts,
     }
@@ -143,6 +146,9 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
                 .glue(" for ")
                 .fact(duration::say(length))
         }
+        Fact::GrantDelayed { attempts: 0, .. } => {
+            who.glue(" waits until ").access(request, lens).glue(format!(" of {holder} runs out by itself"))
+        }
         Fact::GrantDelayed { attempts, .. } => {
             let ending = request.and_then(|r| r.grant.as_ref()).is_some_and(|g| g.end.is_some());
             let verb = if ending { " could not remove " } else { " could not set up " };
@@ -167,6 +173,12 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
                 .glue(" of ")
                 .fact(holder)
                 .glue(": its time is over"),
+            EndCause::Missing => who
+                .glue(" found ")
+                .access(request, lens)
+                .glue(" of ")
+                .fact(holder)
+                .glue(" taken away on the target"),
             EndCause::Failed => {
                 who.glue(" gave up setting up ").access(request, lens).glue(" for ").fact(holder)
             }
@@ -185,5 +197,72 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
             .glue(" ")
             .access(request, lens)
             .glue("; nothing is left on the target"),
+        Fact::AccessRemoved { target, removal, .. } => {
+            let sessions = match removal.sessions_ended {
+                0 => String::new(),
+                1 => ", with one open session".to_owned(),
+                n => format!(", with {n} open sessions"),
+            };
+            let what = if request.is_some() {
+                who.glue(" removed ").access(request, lens).glue(" of ").fact(holder)
+            } else {
+                who.glue(" removed ").fact("an access")
+            };
+            what.glue(" again from ")
+                .fact(target.clone())
+                .glue(format!(", where no live grant explained it{sessions}"))
+        }
+        Fact::DriftFound { found, .. } => {
+            let (name, verb) = named(found, lens);
+            who.glue(" found that ")
+                .fact(name)
+                .glue(verb)
+                .fact(holds(found))
+                .glue(" on ")
+                .fact(place(found, lens))
+                .glue(", and no grant explains it")
+        }
+        Fact::DriftKnown { found, .. } => who
+            .glue(" marked as known that ")
+            .fact(named(found, lens).0)
+            .glue(named(found, lens).1)
+            .fact(holds(found))
+            .glue(" on ")
+            .fact(place(found, lens)),
+        Fact::DriftUnknown { found, .. } => who
+            .glue(" no longer takes as known that ")
+            .fact(named(found, lens).0)
+            .glue(named(found, lens).1)
+            .fact(holds(found))
+            .glue(" on ")
+            .fact(place(found, lens)),
+        Fact::DriftGone { found, .. } => {
+            let (name, verb) = named(found, lens);
+            who.glue(" no longer finds that ")
+                .fact(name)
+                .glue(verb)
+                .fact(holds(found))
+                .glue(" on ")
+                .fact(place(found, lens))
+        }
     }
+}
+
+/// Who holds what no grant explains, and the verb that fits.
+fn named(found: &Found, lens: &Lens<'_>) -> (String, &'static str) {
+    match &found.who {
+        Who::Name(name) => ((lens.text)(name).unwrap_or_else(|| "someone".to_owned()), " holds "),
+        Who::More(count) => (format!("about {count} more"), " hold "),
+    }
+}
+
+fn holds(found: &Found) -> String {
+    if found.grants.is_empty() { "access".to_owned() } else { found.grants.join(", ") }
+}
+
+/// The names of the resources, or of the target when there is none any more.
+fn place(found: &Found, lens: &Lens<'_>) -> String {
+    let name = |id: &String| lens.catalogue.resource(id).map_or_else(|| id.clone(), |r| r.name.clone());
+    let names: Vec<String> = found.resources.iter().map(name).collect();
+    if names.is_empty() { found.target.clone() } else { names.join(", ") }
 }

@@ -4,13 +4,14 @@
 use crate::Time;
 use crate::catalogue::{Catalogue, Reason};
 use crate::directory::{Directory, Person};
+use crate::drift::{Drift, Who};
 use crate::id::{PersonId, RequestId};
 use crate::quorum;
 use crate::request::{Analysis, Request, may_revoke};
 use crate::text::Digest;
 use crate::wire::{
-    Given, GrantView, Need, PersonRef, Preview, RequestState, RequestView, ResourceView, RoleView, Trouble,
-    Verdict,
+    DriftKnown, DriftState, DriftView, Given, GrantView, Need, PersonRef, Preview, RequestState, RequestView,
+    ResourceView, RoleView, Trouble, Verdict,
 };
 
 /// What a view needs beside the projection.
@@ -195,6 +196,42 @@ impl Lens<'_> {
             mine,
             can_revoke: running && !mine && may_revoke(request, self.viewer, self.directory),
             extension,
+        })
+    }
+
+    /// `None` when the viewer may not see it.
+    pub fn drift(&self, drift: &Drift) -> Option<DriftView> {
+        let viewer = self.directory.get(self.viewer)?;
+        if !drift.seen_by(viewer) {
+            return None;
+        }
+        let found = &drift.found;
+        let resource = found.resources.first().and_then(|id| self.catalogue.resource(id));
+        let (name, more) = match &found.who {
+            Who::Name(name) => (self.words(Some(name)), None),
+            Who::More(count) => (None, Some(*count)),
+        };
+        Some(DriftView {
+            id: drift.id,
+            revision: drift.revision,
+            state: drift.state,
+            target: found.target.clone(),
+            kind: resource.map(|r| r.kind.clone()).unwrap_or_default(),
+            name,
+            more,
+            grants: found.grants.clone(),
+            resources: found.resources.clone(),
+            resource_names: found.resources.iter().map(|id| self.resource_name(id).0).collect(),
+            environment: resource.map(|r| r.environment.clone()).unwrap_or_default(),
+            found_at: drift.found_at,
+            changed_at: drift.changed_at,
+            known: drift.known.as_ref().map(|k| DriftKnown {
+                by: self.person(k.by),
+                at: k.at,
+                reason: self.words(Some(&k.reason)),
+            }),
+            gone_at: drift.gone_at,
+            can_mark: drift.state != DriftState::Gone && drift.marked_by(viewer),
         })
     }
 

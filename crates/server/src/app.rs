@@ -234,6 +234,7 @@ impl App {
                 Lookup::Grant(*grant)
             }
             Command::Decide { request, .. } | Command::Withdraw { request } => Lookup::Request(*request),
+            Command::DriftKnown { .. } | Command::DriftUnknown { .. } => return Err(Code::NotFound.into()),
         };
         let loaded = self.store.load(None, Some(about)).await?;
         let row = loaded.row.ok_or(Code::NotFound)?;

@@ -217,7 +217,9 @@ fn named(command: &Command) -> Vec<(&'static str, &Digest)> {
         }
         Command::Extend { reason, .. } => reason.iter().map(|d| ("reason", d)).collect(),
         Command::Decide { note, .. } => note.iter().map(|d| ("note", d)).collect(),
-        Command::Revoke { reason, .. } => vec![("reason", reason)],
+        Command::Revoke { reason, .. }
+        | Command::DriftKnown { reason, .. }
+        | Command::DriftUnknown { reason, .. } => vec![("reason", reason)],
         Command::RevokeAll { reason, .. } => vec![("reason", reason)],
         Command::Withdraw { .. } | Command::Return { .. } => Vec::new(),
     }

@@ -118,6 +118,8 @@ pub fn decide(
         // About a person, not about a request: [`super::revoke_all`].
         (Command::RevokeAll { .. }, _) => Err(Code::NotFound.into()),
         (Command::Create { .. } | Command::Extend { .. }, Some(_)) => Err(Code::IdReused.into()),
+        // Of no request; `crate::drift` decides it.
+        (Command::DriftKnown { .. } | Command::DriftUnknown { .. }, _) => Err(Code::NotFound.into()),
         (_, None) => Err(Code::NotFound.into()),
     }
 }

@@ -51,6 +51,9 @@ pub fn report(request: &Request, report: &Report, context: &Context<'_>) -> Resu
             Ok(vec![Fact::GrantEnding { grant, cause: EndCause::Failed, reason: None }])
         }
         (Report::EndDue, GrantState::Ending) => Ok(Vec::new()),
+        (Report::Missing, GrantState::Active) => {
+            Ok(vec![Fact::GrantEnding { grant, cause: EndCause::Missing, reason: None }])
+        }
         (Report::RemovalFailed { message, attempts }, GrantState::Ending) => {
             Ok(vec![Fact::GrantDelayed { grant, attempts: *attempts, message: message.clone() }])
         }

@@ -6,7 +6,7 @@ use crate::directory::Person;
 use crate::event::Event;
 use crate::id::{DeviceId, GrantId};
 use crate::text::{Digest, SaltedText};
-use crate::wire::{GrantView, Head, RequestView};
+use crate::wire::{DriftView, GrantView, Head, RequestView};
 use serde::{Deserialize, Serialize};
 
 macro_rules! inner {
@@ -40,6 +40,12 @@ inner! {
     pub struct Accepted {
         pub request: RequestView,
         pub grant: Option<GrantView>,
+        pub head: Head,
+    }
+
+    /// The answer to marking drift.
+    pub struct Marked {
+        pub drift: DriftView,
         pub head: Head,
     }
 

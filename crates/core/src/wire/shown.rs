@@ -3,9 +3,9 @@
 use crate::Time;
 use crate::directory::Person;
 use crate::error::Code;
-use crate::id::{DeviceId, EventId, GrantId, PersonId, RequestId};
+use crate::id::{DeviceId, DriftId, EventId, GrantId, PersonId, RequestId};
 use crate::text::Digest;
-use crate::wire::{EndCause, GrantState, RequestState, Verdict};
+use crate::wire::{DriftState, EndCause, GrantState, RequestState, Verdict};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -147,6 +147,45 @@ wire! {
         pub can_revoke: bool,
         /// The pending request to extend it, if any.
         pub extension: Option<RequestId>,
+    }
+
+    /// Access that no grant explains, as one viewer sees it.
+    pub struct DriftView {
+        pub id: DriftId,
+        pub revision: u32,
+        pub state: DriftState,
+        pub target: String,
+        /// Kind of the target: postgres, mariadb, ssh, ldap, webhook, command.
+        pub kind: String,
+        /// What it is called on the target; absent when it was erased, and when it stands for `more`.
+        pub name: Option<String>,
+        /// Stands for about so many that are not told by name.
+        pub more: Option<u32>,
+        /// Which entitlements it holds there.
+        pub grants: Vec<String>,
+        /// The resources whose roles give them: `orders-db`.
+        pub resources: Vec<String>,
+        pub resource_names: Vec<String>,
+        pub environment: String,
+        #[ts(type = "string")]
+        pub found_at: Time,
+        /// When what it holds last changed.
+        #[ts(type = "string")]
+        pub changed_at: Time,
+        /// Who said that it is as it should be, and why.
+        pub known: Option<DriftKnown>,
+        #[ts(type = "string | null")]
+        pub gone_at: Option<Time>,
+        /// Whether the viewer may mark it.
+        pub can_mark: bool,
+    }
+
+    pub struct DriftKnown {
+        pub by: PersonRef,
+        #[ts(type = "string")]
+        pub at: Time,
+        /// Absent when it was erased.
+        pub reason: Option<String>,
     }
 
     pub struct Trouble {

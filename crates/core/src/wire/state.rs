@@ -41,6 +41,21 @@ pub enum EndCause {
     Revoked,
     /// It could not be set up; what may have been left on the target is removed.
     Failed,
+    /// Someone took it away on the target before its end.
+    Missing,
+}
+
+/// Open -> Known (and back), Gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+#[ts(export)]
+pub enum DriftState {
+    Open,
+    /// Someone said that it is as it should be, and why.
+    Known,
+    /// The target no longer shows it.
+    Gone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]

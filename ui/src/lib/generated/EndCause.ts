@@ -3,4 +3,4 @@
 /**
  * Why an access ends.
  */
-export type EndCause = "expired" | "returned" | "revoked" | "failed";
+export type EndCause = "expired" | "returned" | "revoked" | "failed" | "missing";
