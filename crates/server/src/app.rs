@@ -86,15 +86,15 @@ impl Inner {
 }
 
 impl App {
-    /// Carries a signed command out, once. `peer` pays for signatures that don't hold.
-    pub async fn carry_out(
+    /// The body of a command of this kind, which a device of the people answered signed. `peer` pays for signatures that
+    /// don't hold.
+    pub async fn signed(
         &self,
-        submit: Submit,
+        command: &SignedCommand,
         kind: &str,
-        address: Address,
         peer: IpAddr,
-    ) -> Result<Accepted, Problem> {
-        let body: Body = auth::read(&submit.command)?;
+    ) -> Result<(Body, Arc<Snapshot>), Problem> {
+        let body: Body = auth::read(command)?;
         if body.command.kind() != kind {
             let detail = format!("This address takes {kind}, and the command is {}.", body.command.kind());
             return Err(Problem::malformed(detail));
@@ -106,14 +106,24 @@ impl App {
             self.limits.peer(peer)?;
         }
         let people = self.people_with(body.device).await?;
-        let device = match auth::signer(&people, body.device, kind, &submit.command) {
-            Ok(device) => device,
-            Err(problem) => {
-                self.limits.peer(peer)?;
-                return Err(problem);
-            }
-        };
-        self.limits.device(device.id)?;
+        if let Err(problem) = auth::signer(&people, body.device, kind, command) {
+            self.limits.peer(peer)?;
+            return Err(problem);
+        }
+        self.limits.device(body.device)?;
+        Ok((body, people))
+    }
+
+    /// Carries a signed command out, once. `peer` pays for signatures that don't hold.
+    pub async fn carry_out(
+        &self,
+        submit: Submit,
+        kind: &str,
+        address: Address,
+        peer: IpAddr,
+    ) -> Result<Accepted, Problem> {
+        let (body, people) = self.signed(&submit.command, kind, peer).await?;
+        let device = people.device(body.device).ok_or(Code::UnknownDevice)?;
         let digest = fingerprint(&submit.command)?;
         let now = self.clock.now();
         let (words, texts) = match self.repeated(&body, &digest).await? {
