@@ -1,17 +1,21 @@
 //! PostgreSQL: a login for each grant, with the role's group roles given to it.
 //!
-//! Class B: `VALID UNTIL` keeps new logins out after the end by itself; open sessions are ended by `remove`. What
-//! the admin needs, and the limits, are in docs/connectors/postgres.md. Names reach SQL only through the server's
+//! Class B: `VALID UNTIL` keeps new logins out after the end by itself; open sessions are ended by `remove`. Class A with
+//! a watch on the target, which ends them as well. What the admin needs, and the limits, are in
+//! docs/connectors/postgres.md. Names reach SQL only through the server's
 //! own `format('%I')`.
 
+mod clear;
 mod failed;
 mod link;
 mod place;
 mod provision;
 mod remove;
+mod strangers;
 mod tls;
+mod watch;
 
-use crate::{Access, Class, Connector, Found, Removed, TargetError};
+use crate::{Access, Class, Connector, Found, Removed, Stranger, TargetError};
 use async_trait::async_trait;
 use failed::Failed;
 pub use failed::disagree_on_tls;
@@ -35,6 +39,8 @@ pub struct Postgres {
     /// What may wait for locks, apart, so that it never holds up the end of a session.
     slow: Link,
     connection_limit: u16,
+    /// Without the watch on the target nothing is provisioned, see `watch`.
+    watched: bool,
 }
 
 impl Postgres {
@@ -50,6 +56,7 @@ impl Postgres {
             slow: Link::new(place.clone(), 2, Duration::from_secs(40)),
             place,
             connection_limit: SESSIONS,
+            watched: false,
         })
     }
 
@@ -58,6 +65,14 @@ impl Postgres {
     #[must_use]
     pub fn connection_limit(mut self, sessions: u16) -> Self {
         self.connection_limit = sessions;
+        self
+    }
+
+    /// Asks for the watch that docs/connectors/postgres-guard.sql makes, which ends open sessions on the target itself:
+    /// then the class is A, and while no watch is seen on the target nothing is provisioned.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.watched = true;
         self
     }
 
@@ -97,7 +112,7 @@ const INSPECT: &str = "
 #[async_trait]
 impl Connector for Postgres {
     fn class(&self) -> Class {
-        Class::B
+        if self.watched { Class::A } else { Class::B }
     }
 
     async fn provision(&self, access: &Access) -> Result<Secret, TargetError> {
@@ -107,6 +122,7 @@ impl Connector for Postgres {
             groups: &access.grants,
             until: stamp(access.until),
             connection_limit: self.connection_limit,
+            watched: self.watched,
         };
         let password = self.quick.run(|client| provision::provision(client, &asked)).await?;
         Ok(Secret::Postgres { url: self.place.url_for(&asked.login, &password) })
@@ -132,7 +148,9 @@ impl Connector for Postgres {
         let Some(cut) = self.quick.run(|client| remove::cut(client, &self.place, login)).await? else {
             return Ok(Removed { sessions_ended: 0 });
         };
-        self.slow.run(|client| remove::clear(client, &self.place, login, &cut)).await?;
+        if !cut.dropped {
+            self.slow.run(|client| clear::clear(client, &self.place, login, &cut)).await?;
+        }
         Ok(Removed { sessions_ended: cut.sessions_ended })
     }
 
@@ -151,11 +169,29 @@ impl Connector for Postgres {
             })
             .await
     }
+
+    async fn strangers(&self, grants: &[String]) -> Result<Vec<Stranger>, TargetError> {
+        self.quick.run(|client| strangers::strangers(client, grants)).await
+    }
+
+    async fn clock(&self) -> Result<Option<Time>, TargetError> {
+        self.quick
+            .run(|client| async move {
+                let answer = client.query_typed("SELECT clock_timestamp()", &[]).await?;
+                Ok(answer.first().map(|row| row.try_get(0)).transpose()?)
+            })
+            .await
+    }
+}
+
+/// The tag without what a removal that could not finish noted after it: the groups the login had.
+fn untouched(description: &str) -> &str {
+    description.rsplit_once("\n{").map_or(description, |(tag, _)| tag)
 }
 
 /// The grant, when name and comment agree and the comment is of this scope.
 fn tagged(name: &str, description: &str, scope: &str) -> Option<GrantId> {
-    let grant = description.strip_prefix("gatepass:")?.strip_suffix(scope)?.parse().ok()?;
+    let grant = untouched(description).strip_prefix("gatepass:")?.strip_suffix(scope)?.parse().ok()?;
     (login_name(grant) == name).then_some(grant)
 }
 
@@ -174,6 +210,7 @@ mod tests {
         assert_eq!(tagged(&name, &tag, scope), Some(grant));
         assert_eq!(tagged(&name, &tag, " by gatepass_admin on ledger"), None);
         assert_eq!(tagged("orders_writer", &tag, scope), None);
+        assert_eq!(tagged(&name, &format!("{tag}\n{{16384,16385}}"), scope), Some(grant));
         assert_eq!(tagged(&name, &format!("gatepass:{scope}"), scope), None);
     }
 }

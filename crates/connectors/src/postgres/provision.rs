@@ -1,6 +1,7 @@
 //! Making the login: two round trips, the second one transaction.
 
 use super::failed::Failed;
+use super::{untouched, watch};
 use crate::TargetError;
 use crate::points::{Point, reached};
 use rand::distributions::Alphanumeric;
@@ -19,11 +20,16 @@ pub(super) struct Asked<'a> {
     /// RFC 3339.
     pub until: String,
     pub connection_limit: u16,
+    pub watched: bool,
 }
 
 /// What is there, and the statements that make it what is asked, quoted by the server.
+/// A group that gives `CREATEROLE`, at whatever remove, would let a holder make logins that stay.
 const PLAN: &str = "
-    WITH asked AS (SELECT DISTINCT unnest($2) AS name),
+    WITH RECURSIVE
+         asked AS (SELECT DISTINCT unnest($2) AS name),
+         reach AS (SELECT oid AS grp, oid FROM pg_roles WHERE rolname IN (SELECT name FROM asked)
+                    UNION SELECT r.grp, m.roleid FROM reach r JOIN pg_auth_members m ON m.member = r.oid),
          login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
          given AS (SELECT g.rolname::text AS name FROM login l
                      JOIN pg_auth_members m ON m.member = l.oid JOIN pg_roles g ON g.oid = m.roleid)
@@ -37,7 +43,12 @@ const PLAN: &str = "
                (SELECT 'REVOKE ' || string_agg(quote_ident(name), ', ') || ' FROM ' || quote_ident($1)
                   FROM given WHERE name NOT IN (SELECT name FROM asked)),
                (SELECT 'GRANT ' || string_agg(quote_ident(name), ', ') || ' TO ' || quote_ident($1)
-                  FROM asked WHERE name NOT IN (SELECT name FROM given)))";
+                  FROM asked WHERE name NOT IN (SELECT name FROM given))),
+           ARRAY(SELECT DISTINCT r.grp::regrole::text FROM reach r JOIN pg_roles p USING (oid) WHERE p.rolcreaterole),
+           (SELECT extract(epoch FROM clock_timestamp())::float8
+                       - max(substr(application_name, length($8) + 1)::float8)
+              FROM pg_stat_activity
+             WHERE usename = $7 AND application_name ~ ('^' || $8 || '[0-9.]+$'))";
 
 const GIVEN_BESIDES: &str = "
     SELECT g.rolname::text FROM pg_roles l
@@ -71,6 +82,8 @@ async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), 
                 (&asked.until, Type::TEXT),
                 (&limit, Type::TEXT),
                 (&asked.tag, Type::TEXT),
+                (&watch::LOGIN, Type::TEXT),
+                (&watch::SEEN, Type::TEXT),
             ],
         )
         .await?;
@@ -85,8 +98,16 @@ async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), 
         let text = "a role can't give the login that Gatepass itself uses on the target";
         return Err(TargetError::Configuration(text.into()).into());
     }
+    if let Some(group) = row.try_get::<_, Vec<String>>(4)?.first() {
+        let text =
+            format!("the group role {group} may make roles, which would stay: it can't be given for a time");
+        return Err(TargetError::Configuration(text).into());
+    }
+    if asked.watched {
+        watch::at_work(row.try_get(5)?)?;
+    }
     let tag: Option<String> = row.try_get(2)?;
-    if tag.as_ref().is_some_and(|tag| *tag != asked.tag) {
+    if tag.as_ref().is_some_and(|tag| untouched(tag) != asked.tag) {
         let text = format!("the target has a role {} that this Gatepass did not make", asked.login);
         return Err(TargetError::Refused(text).into());
     }
