@@ -6,8 +6,10 @@
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
+pub mod slapd;
 mod watch;
 
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
+pub use slapd::Slapd;
