@@ -6,6 +6,7 @@ use crate::config::Network;
 use crate::connect::Targets;
 use crate::error::Problem;
 use crate::flow::{self, Moment, State};
+use crate::jobs::{Away, TargetClocks};
 use crate::limits::RateLimits;
 use crate::people::{People, Snapshot};
 use crate::reconcile::Suspects;
@@ -47,6 +48,8 @@ pub struct Inner {
     /// Rung after every change of the jobs.
     pub work: Notify,
     pub suspects: Suspects,
+    pub away: Away,
+    pub clocks: TargetClocks,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
 }

@@ -14,10 +14,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
+mod ahead;
+mod away;
 mod end;
 mod guard;
 mod lease;
 mod provision;
+
+pub use ahead::TargetClocks;
+pub use away::Away;
 
 /// How many jobs run on one target at once, over all nodes.
 const PER_TARGET: usize = 8;
@@ -40,6 +45,7 @@ pub async fn run(app: App) {
     tokio::select! {
         () = claim(&app, &leases) => {}
         () = leases.renew(&app, STORE_DELAY) => {}
+        () = away::watch(&app) => {}
     }
 }
 

@@ -1,6 +1,8 @@
 //! The sequencer: the one place that gives events their position. It runs inside the store's write transaction,
 //! so a position exists exactly when its event does.
 
+use crate::Time;
+use crate::store::{Store, StoreError};
 use gatepass_core::event::Event;
 use gatepass_core::wire::Head;
 use gatepass_log::{Hash, Tree, canonical};
@@ -45,4 +47,18 @@ impl Sequencer {
     pub fn tree(&self) -> &Tree {
         &self.tree
     }
+}
+
+/// So many of the newest are asked for their time: they are written by several at once, and not quite in order.
+const NEWEST: u64 = 64;
+
+/// The latest time that the newest events were written at.
+pub async fn newest(store: &dyn Store) -> Result<Option<Time>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct At {
+        at: Time,
+    }
+    let size = store.head().await?.size;
+    let slice = store.entries(size.saturating_sub(NEWEST), NEWEST as usize).await?;
+    Ok(slice.entries.iter().filter_map(|e| Some(serde_json::from_str::<At>(e.body.get()).ok()?.at)).max())
 }

@@ -3,7 +3,7 @@
 use crate::Time;
 use crate::app::{App, Inner};
 use crate::auth::Auth;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::connect::{self, Targets};
 use crate::gate::Gate;
@@ -194,7 +194,10 @@ pub(crate) async fn assemble(
 ) -> Result<(App, Option<rusqlite::Connection>), StartError> {
     let store = when_there(|| open_store(&config, sqlite)).await?;
     let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
-    let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+    let clock = match clock {
+        Some(given) => given,
+        None => when_there(|| clock_of(&*store)).await?,
+    };
     targets.remember_in(store.clone());
     when_there(|| store.reclaim()).await?;
     let people = when_there(|| People::load(&*store)).await?;
@@ -214,9 +217,20 @@ pub(crate) async fn assemble(
         targets,
         work: Notify::new(),
         suspects: Default::default(),
+        away: Default::default(),
+        clocks: Default::default(),
         stopping,
     }));
     Ok((app, lock))
+}
+
+/// The time that a node goes by: no earlier than the newest events, whatever the clock says at the start.
+async fn clock_of(store: &dyn Store) -> Result<Arc<dyn Clock>, StoreError> {
+    let clock = store.clock().unwrap_or_else(|| Arc::new(SteadyClock::new()));
+    if let Some(newest) = crate::log::newest(store).await? {
+        clock.at_least(newest);
+    }
+    Ok(clock)
 }
 
 /// Jobs and reconciling: what a node does by itself.

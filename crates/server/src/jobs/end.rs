@@ -1,6 +1,6 @@
 //! Ending an access: retried for ever, and over only when the target was read back.
 
-use super::{again_at, row, worth_telling};
+use super::{again_at, ahead, row, worth_telling};
 use crate::Time;
 use crate::app::{App, ReportError};
 use crate::store::{Job, Settled, StoreError};
@@ -16,6 +16,10 @@ const ALARM: u32 = 3;
 
 pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
     reached(Point::EndClaimed);
+    let held = async { row(app, job).await.ok().flatten() };
+    if let Some(again) = ahead::still_good(app, job, held).await {
+        return app.settle(job, Settled::Again { due: again, failed: false }).await;
+    }
     match app.report(job, Settled::Hold, &Report::EndDue, None).await {
         Ok(_) => remove(app, job).await,
         Err(ReportError::Store(error)) => {
@@ -113,6 +117,9 @@ async fn runs_out(app: &App, job: &Job, until: Time, why: String) -> Result<(), 
 
 async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
     reached(Point::EndFailed);
+    if matches!(error, TargetError::Unreachable(_)) {
+        app.away.add(&job.target);
+    }
     let attempts = job.attempts + 1;
     metrics::counter!("gatepass_removal_failures_total").increment(1);
     if attempts >= ALARM {

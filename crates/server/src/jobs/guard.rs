@@ -1,6 +1,6 @@
 //! Moving the target's own guard to a grant's new end.
 
-use super::{again_at, provision, row};
+use super::{again_at, ahead, provision, row};
 use crate::app::App;
 use crate::store::{Change, Job, Row, Sealed, Settle, Settled, StoreError};
 use gatepass_connectors::TargetError;
@@ -37,7 +37,8 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
 /// The new secret, where the end is part of it.
 async fn moved(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<Option<Sealed>, TargetError> {
     let until = grant.ends_at.unwrap_or(grant.latest_end);
-    let access = provision::access(app, row, grant, until)?;
-    let secret = app.targets.get(&job.target)?.guard(&access).await?;
+    let connector = app.targets.get(&job.target)?;
+    let until = ahead::guard(app, &job.target, &**connector, until).await;
+    let secret = connector.guard(&provision::access(app, row, grant, until)?).await?;
     secret.map(|secret| provision::sealed(app, row, grant, &secret)).transpose()
 }

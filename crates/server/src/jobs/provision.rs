@@ -1,6 +1,6 @@
 //! Setting an access up.
 
-use super::{again_at, worth_telling};
+use super::{again_at, ahead, worth_telling};
 use crate::Time;
 use crate::app::{App, ReportError};
 use crate::store::{Device, Job, Row, Sealed, Settled, StoreError};
@@ -39,14 +39,15 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
 async fn set_up(app: &App, job: &Job, row: &Row, grant: &Grant) -> Result<(Secret, Time), TargetError> {
     let connector = app.targets.get(&job.target)?;
     let began = app.clock.now();
-    let mut access = access(app, row, grant, in_time(grant, began)?)?;
+    let until = ahead::guard(app, &job.target, &**connector, in_time(grant, began)?).await;
+    let mut access = access(app, row, grant, until)?;
     let secret = connector.provision(&access).await?;
     reached(Point::ProvisionCalled);
     let done = app.clock.now();
     if done - began <= QUICK {
         return Ok((secret, began));
     }
-    access.until = in_time(grant, done)?;
+    access.until = ahead::guard(app, &job.target, &**connector, in_time(grant, done)?).await;
     let secret = connector.guard(&access).await?.unwrap_or(secret);
     reached(Point::ProvisionGuarded);
     Ok((secret, done))

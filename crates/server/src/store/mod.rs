@@ -121,6 +121,11 @@ pub enum JobChange {
         kind: JobKind,
         subject: Uuid,
     },
+    /// Moves the ends of a target that failed before, and that nobody holds, to `due`, if that is earlier.
+    Hasten {
+        target: String,
+        due: Time,
+    },
     /// Deletes the grant's jobs and its sealed secret.
     Forget {
         grant: GrantId,

@@ -62,6 +62,17 @@ pub fn change(change: &JobChange, settle: Option<&Settle>) -> Vec<Step> {
             .with(Type::UUID, *subject)
             .with(Type::TIMESTAMPTZ, *due),
         ],
+        JobChange::Hasten { target, due } => vec![
+            // In the order of their ids, as whoever else changes several.
+            Step::new(
+                "WITH late AS MATERIALIZED (SELECT id FROM job
+                     WHERE kind = 'end' AND target = $1 AND attempts > 0 AND due > $2 AND leased_until IS NULL
+                     ORDER BY id FOR UPDATE SKIP LOCKED)
+                 UPDATE job SET due = $2 FROM late WHERE job.id = late.id",
+            )
+            .with(Type::TEXT, target.clone())
+            .with(Type::TIMESTAMPTZ, *due),
+        ],
         JobChange::Cancel { kind, subject } => vec![
             Step::new("DELETE FROM job WHERE kind = $1 AND subject = $2")
                 .with(Type::TEXT, kind.name())

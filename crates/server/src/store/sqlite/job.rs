@@ -63,6 +63,14 @@ pub fn change(db: &Connection, change: &JobChange, settle: Option<&Settle>) -> R
             .and_then(|mut q| q.execute(params![kind.name(), subject.to_string(), millis(*due)]))
             .map(|_| ())
             .map_err(fail),
+        JobChange::Hasten { target, due } => db
+            .prepare_cached(
+                "UPDATE job SET due = ?2
+                 WHERE kind = 'end' AND target = ?1 AND attempts > 0 AND due > ?2 AND leased_until IS NULL",
+            )
+            .and_then(|mut q| q.execute(params![target, millis(*due)]))
+            .map(|_| ())
+            .map_err(fail),
         JobChange::Cancel { kind, subject } => db
             .prepare_cached("DELETE FROM job WHERE kind = ?1 AND subject = ?2")
             .and_then(|mut q| q.execute(params![kind.name(), subject.to_string()]))
