@@ -1,12 +1,12 @@
 //! A target in memory, for tests and benchmarks. It can be told to fail, before or after doing what it was asked,
 //! and to hang.
 
-use crate::{Access, Class, Connector, Found, Removed, TargetError};
+use crate::{Access, Class, Connector, Found, Removed, Stranger, TargetError};
 use async_trait::async_trait;
 use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ pub enum Verb {
     Guard,
     Remove,
     Inspect,
+    Strangers,
 }
 
 /// What happens to one call.
@@ -88,6 +89,7 @@ struct State {
     calls: HashMap<Verb, u64>,
     script: HashMap<(Verb, u64), Fault>,
     down: Option<TargetError>,
+    strangers: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Clones share one target.
@@ -132,6 +134,21 @@ impl Fake {
     /// Puts an access there that nobody asked for.
     pub fn plant(&self, access: &Access) {
         self.state().give(access);
+    }
+
+    /// Takes an access away behind Gatepass's back.
+    pub fn steal(&self, grant: GrantId) {
+        self.state().accesses.remove(&grant);
+    }
+
+    /// Lets somebody have these entitlements, and no others, behind Gatepass's back.
+    pub fn give_to(&self, name: &str, grants: &[&str]) {
+        let strangers = &mut self.state().strangers;
+        if grants.is_empty() {
+            strangers.remove(name);
+        } else {
+            strangers.insert(name.to_owned(), grants.iter().map(|g| (*g).to_owned()).collect());
+        }
     }
 
     /// Opens a session at `now`; `None` when the secret does not (or no longer) let in.
@@ -247,6 +264,17 @@ impl Connector for Fake {
                 sessions: u32::try_from(kept.sessions.len()).unwrap_or(u32::MAX),
             };
             Ok(state.accesses.iter().map(found).collect())
+        })
+        .await
+    }
+
+    async fn strangers(&self, grants: &[String]) -> Result<Vec<Stranger>, TargetError> {
+        self.call(Verb::Strangers, |state| {
+            let held = |(name, held): (&String, &BTreeSet<String>)| Stranger {
+                name: name.clone(),
+                grants: held.iter().filter(|g| grants.contains(g)).cloned().collect(),
+            };
+            Ok(state.strangers.iter().map(held).filter(|s| !s.grants.is_empty()).collect())
         })
         .await
     }

@@ -71,6 +71,11 @@ pub struct Known {
 }
 
 impl Drift {
+    /// The events whose texts are its name and the reason why it is known.
+    pub fn events(&self) -> impl Iterator<Item = EventId> {
+        [Some(self.event), self.known.as_ref().map(|k| k.event)].into_iter().flatten()
+    }
+
     /// Whether `person` may see it: who may mark it, and auditors.
     pub fn seen_by(&self, person: &Person) -> bool {
         person.auditor || self.marked_by(person)

@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod listen;
 pub mod log;
+mod mark;
 mod metrics;
 mod observe;
 mod peer;

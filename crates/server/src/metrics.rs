@@ -4,6 +4,8 @@
 //! increase. What a server on SQLite has no use for stands at what is well.
 
 use crate::app::App;
+use crate::store::{DriftFilter, DriftRow};
+use gatepass_core::wire::DriftState;
 use metrics::{
     counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, set_global_recorder,
 };
@@ -37,7 +39,8 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 const LABELLED_COUNTERS: &[(&str, &str)] = &[
     ("gatepass_commits_total", "Writes that were committed, by store"),
-    ("gatepass_drift_total", "Accesses that no live grant explains, by target"),
+    ("gatepass_drift_total", "Accesses with our tag that no live grant explains, by target"),
+    ("gatepass_missing_total", "Accesses that were gone from their target before their end, by target"),
 ];
 /// With what they stand at until something is measured.
 const GAUGES: &[(&str, &str, f64)] = &[
@@ -129,6 +132,10 @@ fn describe() {
     for state in ["used", "idle", "waiting"] {
         gauge!("gatepass_database_connections", "state" => state).set(0.0);
     }
+    describe_gauge!(
+        "gatepass_drift_open",
+        "Accesses that no grant explains and nobody marked as known, by target"
+    );
     describe_gauge!("gatepass_build_info", "1; its version is a label");
     gauge!("gatepass_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
@@ -145,8 +152,17 @@ pub async fn gather(app: &App) -> String {
         gauge!("gatepass_jobs_overdue_seconds").set(overdue as f64 / 1000.0);
         gauge!("gatepass_removal_alarms").set(backlog.alarms as f64);
     }
+    let all = DriftFilter { limit: usize::MAX, ..DriftFilter::default() };
+    let drift = tokio::time::timeout(PATIENCE, app.store.drift(all)).await;
     for (target, _) in app.targets.iter() {
         counter!("gatepass_drift_total", "target" => target.clone()).increment(0);
+        counter!("gatepass_missing_total", "target" => target.clone()).increment(0);
+        if let Ok(Ok(rows)) = &drift {
+            let open =
+                |row: &&DriftRow| row.drift.state == DriftState::Open && row.drift.found.target == *target;
+            gauge!("gatepass_drift_open", "target" => target.clone())
+                .set(rows.iter().filter(open).count() as f64);
+        }
     }
     gauge!("gatepass_log_size").set(*app.store.heads().borrow() as f64);
     // What can't be measured keeps what it stood at.

@@ -1,10 +1,14 @@
-//! What the targets have and no live grant explains: said, and removed when it carries our tag.
+//! What the targets have, compared with the grants: what carries our tag and no live grant explains is removed, a live
+//! grant without its access ends, and what others hold is told.
+
+mod ours;
+mod strangers;
 
 use crate::app::App;
 use crate::store::StoreError;
 use chrono::TimeDelta;
+use futures_util::StreamExt as _;
 use gatepass_connectors::Connector;
-use gatepass_core::id::GrantId;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -12,6 +16,9 @@ use tokio::sync::{Notify, watch};
 const EVERY: TimeDelta = TimeDelta::minutes(1);
 /// When the store does not say whose turn it is.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
+
+/// So many targets are looked at at the same time: one that does not answer keeps no other waiting.
+const AT_ONCE: usize = 8;
 
 /// Targets that may have something nobody will ask about any more.
 #[derive(Default)]
@@ -74,11 +81,14 @@ async fn went_back(heads: &mut watch::Receiver<u64>, known: &mut u64) {
 }
 
 async fn look(app: &App, which: impl Fn(&str) -> bool) {
-    for (target, connector) in app.targets.iter().filter(|(target, _)| which(target)) {
-        if let Err(error) = reconcile(app, target, &**connector).await {
-            tracing::warn!(%error, target, "could not compare the target with the grants");
-        }
-    }
+    let these = app.targets.iter().filter(|(target, _)| which(target));
+    futures_util::stream::iter(these)
+        .for_each_concurrent(AT_ONCE, async |(target, connector)| {
+            if let Err(error) = reconcile(app, target, &**connector).await {
+                tracing::warn!(%error, target, "could not compare the target with the grants");
+            }
+        })
+        .await;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,24 +100,6 @@ enum Failed {
 }
 
 async fn reconcile(app: &App, target: &str, connector: &dyn Connector) -> Result<(), Failed> {
-    let found: Vec<GrantId> = connector.inspect().await?.into_iter().map(|f| f.grant).collect();
-    // A grant's row is written before its access and closed after it is gone; only what was seen both times
-    // without a live grant is drift.
-    let unexplained = unexplained(app, &found).await?;
-    if unexplained.is_empty() {
-        return Ok(());
-    }
-    let still: BTreeSet<GrantId> = connector.inspect().await?.into_iter().map(|f| f.grant).collect();
-    for grant in unexplained.into_iter().filter(|g| still.contains(g)) {
-        metrics::counter!("gatepass_drift_total", "target" => target.to_owned()).increment(1);
-        let removed = connector.remove(grant).await?;
-        let sessions = removed.sessions_ended;
-        tracing::error!(%grant, target, sessions, alarm = true, "removed an access that no live grant explains");
-    }
-    Ok(())
-}
-
-async fn unexplained(app: &App, found: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
-    let live: BTreeSet<GrantId> = app.store.live(found).await?.into_iter().collect();
-    Ok(found.iter().filter(|g| !live.contains(g)).copied().collect())
+    ours::compare(app, target, connector).await?;
+    strangers::compare(app, target, connector).await
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
-use crate::routes::{catalogue, enroll, grants, health, log, me, requests, sessions, stream};
+use crate::routes::{catalogue, drift, enroll, grants, health, log, me, requests, sessions, stream};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
@@ -42,6 +42,9 @@ pub fn router(app: App) -> Router {
         .routes(routes!(grants::give_back))
         .routes(routes!(grants::revoke))
         .routes(routes!(grants::extend))
+        .routes(routes!(drift::list))
+        .routes(routes!(drift::known))
+        .routes(routes!(drift::unknown))
         .routes(routes!(stream::stream))
         .routes(routes!(log::events))
         .routes(routes!(log::head))

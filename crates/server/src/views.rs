@@ -3,12 +3,12 @@
 use crate::app::App;
 use crate::error::Problem;
 use crate::people::Snapshot;
-use crate::store::{Detail, Lookup, Row};
+use crate::store::{Detail, DriftRow, Lookup, Row};
 use gatepass_core::error::Code;
 use gatepass_core::id::PersonId;
 use gatepass_core::text::Digest;
 use gatepass_core::view::{Lens, may_see};
-use gatepass_core::wire::{Accepted, GrantView, Head, RequestView};
+use gatepass_core::wire::{Accepted, DriftView, GrantView, Head, RequestView};
 
 /// Runs `look` with a lens of `viewer` over `detail`'s texts.
 pub fn through<T>(
@@ -34,6 +34,12 @@ pub fn request(app: &App, row: &Row, detail: &Detail, viewer: PersonId) -> Reque
 
 pub fn grant(app: &App, row: &Row, detail: &Detail, viewer: PersonId) -> Option<GrantView> {
     through(app, &app.people.now(), viewer, detail, |lens| lens.grant(&row.request, detail.extension))
+}
+
+/// `None` when `viewer` may not see it.
+pub fn drift(app: &App, row: &DriftRow, viewer: PersonId) -> Option<DriftView> {
+    let detail = Detail { texts: row.texts.clone(), extension: None };
+    through(app, &app.people.now(), viewer, &detail, |lens| lens.drift(&row.drift))
 }
 
 /// The answer to a write. An extension comes with the grant it extends.

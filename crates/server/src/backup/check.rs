@@ -2,8 +2,9 @@
 
 use super::{BackupError, beside};
 use crate::verify::{Broken, Entry, verify};
+use gatepass_core::drift::{self, Drift};
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::id::{DeviceId, PersonId};
+use gatepass_core::id::{DeviceId, DriftId, PersonId};
 use gatepass_core::request::{Request, apply};
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::Head;
@@ -46,6 +47,7 @@ pub fn check(file: &Path) -> Result<Contents, BackupError> {
     let people = made.people(&known).map_err(sql)?;
     let devices = made.devices(&known).map_err(sql)?;
     let requests = made.requests().map_err(sql)?;
+    made.drift(&known).map_err(sql)?;
     let bytes = std::fs::metadata(file).map_err(super::failed(file, "read"))?.len();
     Ok(Contents { head, requests, people, devices, bytes })
 }
@@ -101,9 +103,10 @@ struct Seen {
     details: Digest,
 }
 
-/// Who is who, by the log.
+/// Who is who, by the log, and what targets show beside what was granted.
 #[derive(Default)]
 struct Known {
+    drift: BTreeMap<DriftId, (u64, Drift)>,
     people: BTreeMap<PersonId, Seen>,
     devices: BTreeMap<DeviceId, (u64, PersonId, String, String)>,
 }
@@ -113,6 +116,10 @@ impl Known {
         let unreadable =
             |e: serde_json::Error| Broken::Unreadable { after: entry.seq - 1, why: e.to_string() };
         let event: Event = serde_json::from_str(&entry.body).map_err(unreadable)?;
+        if let Some(id) = drift::about(&event.fact) {
+            let before = self.drift.remove(&id).map(|(_, drift)| drift);
+            self.drift.extend(drift::apply(before, &event).map(|now| (id, (entry.seq, now))));
+        }
         match event.fact {
             Fact::PersonRecorded { person, mut groups, auditor, admin, details } => {
                 groups.sort();
@@ -242,6 +249,29 @@ impl Made<'_> {
         } else {
             self.unlike("the number of devices", None)
         }
+    }
+
+    /// A backup of before there was any has no table of it.
+    fn drift(&self, known: &Known) -> Result<(), Wrong> {
+        if !self.db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'drift'")?.exists([])? {
+            return Ok(());
+        }
+        let mut query = self.db.prepare("SELECT id, state, body FROM drift")?;
+        let mut rows = query.query([])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let Some((seq, told)) = id.parse().ok().and_then(|id: DriftId| known.drift.get(&id)) else {
+                return self.unlike(format!("the drift {id}"), None);
+            };
+            let kept: Option<Drift> = serde_json::from_str(&row.get::<_, String>(2)?).ok();
+            let state = serde_json::to_value(told.state).unwrap_or_default();
+            if kept.as_ref() != Some(told) || state != row.get::<_, String>(1)? {
+                return self.unlike(format!("the drift {id}"), Some(*seq));
+            }
+            count += 1;
+        }
+        if count == known.drift.len() { Ok(()) } else { self.unlike("the number of drifts", None) }
     }
 
     /// Every request is what its events make of it. Both are read in the order of ids.

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 pub mod catalogue;
+pub mod drift;
 pub mod enroll;
 pub mod grants;
 pub mod health;

@@ -10,8 +10,9 @@ use crate::Time;
 use crate::clock::Clock;
 use async_trait::async_trait;
 use gatepass_core::directory::Person;
+use gatepass_core::drift::Drift;
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::id::{CommandId, DeviceId, GrantId, Number, PersonId, RequestId};
+use gatepass_core::id::{CommandId, DeviceId, DriftId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
@@ -156,6 +157,32 @@ pub struct RowChange {
     pub expected: u64,
 }
 
+/// One write of drift: the revision it was made from, 0 for what must not exist yet.
+#[derive(Clone, Debug)]
+pub struct DriftChange {
+    pub drift: Drift,
+    pub expected: u32,
+}
+
+/// Drift with its texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriftRow {
+    pub drift: Drift,
+    pub texts: BTreeMap<Digest, String>,
+}
+
+/// Which drift to read, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct DriftFilter {
+    pub id: Option<DriftId>,
+    pub target: Option<String>,
+    /// Also what is gone.
+    pub gone: bool,
+    /// Ids below this one.
+    pub before: Option<DriftId>,
+    pub limit: usize,
+}
+
 /// A change of what a connector remembers of a grant on its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoteChange {
@@ -211,6 +238,7 @@ pub struct Change {
     pub device: Option<(Device, Digest)>,
     pub settings: Vec<(&'static str, String)>,
     pub notes: Vec<NoteChange>,
+    pub drift: Vec<DriftChange>,
 }
 
 impl Change {
@@ -359,6 +387,9 @@ pub trait Store: Send + Sync {
     async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError>;
     /// Of these grants, those that are neither ended nor failed.
     async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError>;
+    /// Of the grants of a target that are not over, those whose end is due after `after`.
+    async fn unended(&self, target: &str, after: Time) -> Result<Vec<GrantId>, StoreError>;
+    async fn drift(&self, filter: DriftFilter) -> Result<Vec<DriftRow>, StoreError>;
     async fn backlog(&self) -> Result<Backlog, StoreError>;
 
     /// The log's size, whoever writes.

@@ -18,6 +18,8 @@ pub struct Stored {
     pub request: Option<RequestId>,
     /// Whom `person.recorded` and `device.enrolled` are about.
     pub person: Option<PersonId>,
+    /// Groups that see it, when it belongs to no request and is about nobody; see [`Fact::groups`].
+    pub groups: Option<Arc<[String]>>,
     /// Canonical JSON.
     pub body: Arc<RawValue>,
     pub texts: Arc<[SaltedText]>,
@@ -76,7 +78,10 @@ fn entry(viewer: &Person, stored: &Stored, seen: &HashMap<RequestId, Arc<Seen>>)
         || match (stored.request, stored.person) {
             (Some(request), _) => seen.get(&request).is_some_and(|s| s.by(viewer)),
             (None, Some(person)) => person == viewer.id,
-            (None, None) => true,
+            (None, None) => match &stored.groups {
+                Some(groups) => groups.iter().any(|g| viewer.groups.contains(g)),
+                None => true,
+            },
         };
     // Everybody checks signatures, so everybody gets the keys; a device's name stays its person's.
     let key = !sees && stored.person.is_some() && enrolment(&stored.body);
@@ -85,6 +90,21 @@ fn entry(viewer: &Person, stored: &Stored, seen: &HashMap<RequestId, Arc<Seen>>)
         leaf: stored.leaf.clone(),
         event: (sees || key).then(|| stored.body.clone()),
         texts: if sees { stored.texts.clone() } else { Arc::default() },
+    }
+}
+
+/// [`Stored::groups`] of an event. What can't be read is for admins and auditors.
+pub(super) fn groups(
+    request: Option<RequestId>,
+    person: Option<PersonId>,
+    body: &RawValue,
+) -> Option<Arc<[String]>> {
+    if request.is_some() || person.is_some() {
+        return None;
+    }
+    match serde_json::from_str::<Event>(body.get()) {
+        Ok(event) => event.fact.groups().map(Arc::from),
+        Err(_) => Some(Arc::default()),
     }
 }
 

@@ -6,6 +6,8 @@ mod backup;
 mod catalogue;
 mod config;
 mod doctor;
+mod drift;
+mod drift_kept;
 mod enroll;
 mod full_disk;
 mod grants;

@@ -8,6 +8,8 @@ mod pooler;
 
 #[path = "../all/catalogue.rs"]
 mod catalogue;
+#[path = "../all/drift.rs"]
+mod drift;
 #[path = "../all/enroll.rs"]
 mod enroll;
 #[path = "../all/grants.rs"]

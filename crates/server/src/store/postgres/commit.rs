@@ -1,7 +1,7 @@
 //! One change: its statements in one transaction, and then its place in the log.
 
 use super::step::{Miss, Step};
-use super::{Shared, command, event, job, note, person, request, sealed, text};
+use super::{Shared, command, drift, event, job, note, person, request, sealed, text};
 use crate::store::{Change, Committed, Row, RowChange, StoreError};
 use gatepass_core::event::Fact;
 use gatepass_core::wire::Head;
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 /// How long a write waits for its place in the log. It is durable before, and gets its place whoever lives.
 const PLACED: Duration = Duration::from_secs(5);
 
-/// What a change does, in the order in which every change locks: requests, then their jobs.
+/// What a change does, in the order in which every change locks: requests, drift, then jobs.
 fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     let mut steps: Vec<Step> = change.command.iter().map(command::write).collect();
     for row in &change.rows {
         steps.extend(request::write(row)?);
+    }
+    for found in &change.drift {
+        steps.push(drift::write(found)?);
     }
     steps.extend(change.settle.iter().map(job::settle));
     steps.extend(change.people.iter().map(person::write));

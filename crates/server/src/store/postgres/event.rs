@@ -2,6 +2,7 @@
 
 use super::step::Step;
 use super::{get, id, parse};
+use crate::store::sight::groups;
 use crate::store::{Seen, Slice, StoreError, Stored};
 use gatepass_core::event::{Event, Fact};
 use gatepass_core::id::{PersonId, RequestId};
@@ -101,12 +102,16 @@ pub fn read_entries(answers: &[Vec<Row>]) -> Result<Slice, StoreError> {
         if seq > head.size {
             break;
         }
+        let request = get::<Option<Uuid>>(row, 2)?.map(RequestId);
+        let person = get::<Option<Uuid>>(row, 3)?.map(PersonId);
+        let body = parse::<Box<RawValue>>(get(row, 4)?)?;
         entries.push(Stored {
             seq,
             leaf: Digest(hex::encode(get::<&[u8]>(row, 1)?)),
-            request: get::<Option<Uuid>>(row, 2)?.map(RequestId),
-            person: get::<Option<Uuid>>(row, 3)?.map(PersonId),
-            body: parse::<Box<RawValue>>(get(row, 4)?)?.into(),
+            request,
+            person,
+            groups: groups(request, person, &body),
+            body: body.into(),
             texts: beside.remove(&seq).unwrap_or_default().into(),
         });
     }

@@ -4,6 +4,7 @@
 mod clock;
 mod command;
 mod commit;
+mod drift;
 mod durability;
 mod event;
 pub mod facts;
@@ -20,7 +21,7 @@ mod step;
 mod text;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
+    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
     Sealed, Slice, Store, StoreError,
 };
 use crate::Time;
@@ -371,6 +372,21 @@ impl Store for PostgresStore {
     async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
         let rows = self.shared.link.read(request::live(grants)).await?;
         rows.iter().map(|row| id(row, 0).map(GrantId)).collect()
+    }
+
+    async fn unended(&self, target: &str, after: Time) -> Result<Vec<GrantId>, StoreError> {
+        let rows = self.shared.link.read(drift::unended(target, after)).await?;
+        rows.iter().map(|row| id(row, 0).map(GrantId)).collect()
+    }
+
+    async fn drift(&self, filter: DriftFilter) -> Result<Vec<DriftRow>, StoreError> {
+        let rows = self.shared.link.read(drift::list(&filter)).await?;
+        let found = rows.iter().map(drift::read).collect::<Result<Vec<_>, _>>()?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts = self.shared.link.read(drift::texts(&found)).await?;
+        drift::beside(found, &texts)
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

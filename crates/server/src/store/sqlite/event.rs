@@ -2,6 +2,7 @@
 
 use super::{fail, json, parse};
 use crate::log::{Placed, Sequencer};
+use crate::store::sight::groups;
 use crate::store::{Slice, StoreError, Stored};
 use gatepass_core::event::{Event, Fact};
 use gatepass_core::text::Digest;
@@ -95,12 +96,15 @@ pub fn entries(db: &Connection, after: u64, limit: usize) -> Result<Slice, Store
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     let leaf: [u8; 32] = row.get(1)?;
     let id = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?.map(str::to_owned));
+    let (request, person) = (id(2)?.and_then(|i| i.parse().ok()), id(3)?.and_then(|i| i.parse().ok()));
+    let body = parse::<Box<RawValue>>(row.get_ref(4)?.as_str()?)?;
     Ok(Stored {
         seq: row.get::<_, i64>(0)? as u64,
         leaf: Digest(hex::encode(leaf)),
-        request: id(2)?.and_then(|i| i.parse().ok()),
-        person: id(3)?.and_then(|i| i.parse().ok()),
-        body: parse::<Box<RawValue>>(row.get_ref(4)?.as_str()?)?.into(),
+        request,
+        person,
+        groups: groups(request, person, &body),
+        body: body.into(),
         texts: Arc::default(),
     })
 }

@@ -2,6 +2,7 @@
 //! transaction; a few connections read. Other processes (`gatepass-server invite`) may write between.
 
 mod command;
+mod drift;
 mod event;
 mod job;
 mod note;
@@ -12,7 +13,7 @@ mod text;
 mod writer;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
+    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
     Sealed, Slice, Store, StoreError,
 };
 use crate::Time;
@@ -192,6 +193,15 @@ impl Store for SqliteStore {
     async fn live(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
         let grants = grants.to_vec();
         self.read(move |db| request::live(db, &grants)).await
+    }
+
+    async fn unended(&self, target: &str, after: Time) -> Result<Vec<GrantId>, StoreError> {
+        let target = target.to_owned();
+        self.read(move |db| drift::unended(db, &target, after)).await
+    }
+
+    async fn drift(&self, filter: DriftFilter) -> Result<Vec<DriftRow>, StoreError> {
+        self.read(move |db| drift::list(db, &filter)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

@@ -1,7 +1,7 @@
 //! The one thread that writes. What waits when a transaction begins goes into it together, each step under its
 //! own savepoint: one sync of the disk for many commits, and a refused step takes nothing else with it.
 
-use super::{command, event, fail, job, note, person, request, sealed, text};
+use super::{command, drift, event, fail, job, note, person, request, sealed, text};
 use crate::Time;
 use crate::log::Sequencer;
 use crate::store::{Change, Claimed, Committed, Room, Row, StoreError};
@@ -281,6 +281,9 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
     let mut rows = Vec::with_capacity(change.rows.len());
     for row in &change.rows {
         rows.push(request::write(db, row)?);
+    }
+    for found in &change.drift {
+        drift::write(db, found)?;
     }
     for known in &change.people {
         person::write(db, known)?;
