@@ -3,6 +3,8 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod fake;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 mod notes;
 pub mod points;
 #[cfg(feature = "postgres")]
