@@ -149,6 +149,7 @@ impl App {
                 &moment,
             )?;
             change.command = Some(Recorded { id: body.id, digest: digest.clone(), request: Some(request) });
+            change.signer = Some(device.id);
             change.texts = texts.clone();
             reached(Point::CommandDecided);
             match self.commit(change).await {
@@ -203,7 +204,12 @@ impl App {
 
     pub async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
         let jobs = !change.jobs.is_empty() || change.settle.is_some();
-        let done = self.store.commit(change).await?;
+        let done = self.store.commit(change).await;
+        if matches!(done, Err(StoreError::Disabled)) {
+            // By another node, of which this one has not heard.
+            self.people.reload(&*self.store).await?;
+        }
+        let done = done?;
         if jobs {
             self.work.notify_one();
         }

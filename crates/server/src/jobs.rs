@@ -26,6 +26,8 @@ pub use away::Away;
 
 /// How many jobs run on one target at once, over all nodes.
 const PER_TARGET: usize = 8;
+/// So many more only for ends that are urgent: eight setups that hang hold nobody's revocation up.
+const KEPT: usize = 4;
 /// How many run on a node that touch no target.
 const WITHOUT_TARGET: usize = 32;
 const FIRST_DELAY_MS: u64 = 500;
@@ -117,9 +119,10 @@ async fn due(app: &App, next: Option<Time>) {
 
 fn room() -> Room {
     Room {
-        otherwise: PER_TARGET,
-        by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET)]),
-        at_most: PER_TARGET,
+        otherwise: PER_TARGET + KEPT,
+        by_target: BTreeMap::from([(String::new(), WITHOUT_TARGET + KEPT)]),
+        kept: KEPT,
+        at_most: PER_TARGET + KEPT,
     }
 }
 

@@ -22,6 +22,7 @@ mod observe;
 mod peer;
 mod people;
 mod reconcile;
+pub mod revoke;
 mod router;
 mod routes;
 mod serve;

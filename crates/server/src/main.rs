@@ -89,6 +89,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// End everything of a person who left or lost a device: their accesses, their devices, what they asked for and
+    /// what they approved of requests that wait. Beside a running server, or without: then at its next start.
+    RevokeAll(command::RevokeAll),
     /// Change the key that tokens are stamped with. Running servers take it up by themselves, and nobody has to
     /// sign in again: what the key before stamped stays good until it ends.
     RotateTokenKey(File),
@@ -152,6 +155,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         },
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::RevokeAll(revoke_all) => revoke_all.run().await,
         Command::RotateTokenKey(file) => {
             let config = Config::load(&file.config)?;
             let store = gatepass_server::open_store(&config, Default::default()).await?;

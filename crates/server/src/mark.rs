@@ -58,6 +58,7 @@ impl App {
             let drift = drift::apply(Some(before), &event).ok_or(Code::Internal)?;
             let change = Change {
                 command: Some(recorded.clone()),
+                signer: Some(device.id),
                 events: vec![event],
                 texts: texts.clone(),
                 drift: vec![DriftChange { drift, expected }],

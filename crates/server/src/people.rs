@@ -5,7 +5,8 @@ use gatepass_core::directory::{Directory, Person};
 use gatepass_core::id::{DeviceId, PersonId};
 use gatepass_core::text::Digest;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// People, groups and devices at one moment.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(people: Vec<Person>, devices: Vec<Device>) -> Self {
+    pub(crate) fn new(people: Vec<Person>, devices: Vec<Device>) -> Self {
         Self {
             hash: Digest::of(&serde_json::to_vec(&people).unwrap_or_default()),
             directory: Directory::new(people),
@@ -29,6 +30,15 @@ impl Snapshot {
         self.devices.get(&id)
     }
 
+    /// Of a person.
+    pub fn devices(&self, person: PersonId) -> impl Iterator<Item = &Device> {
+        self.devices.values().filter(move |d| d.person == person)
+    }
+
+    pub fn disabled(&self, device: DeviceId) -> bool {
+        self.device(device).is_some_and(|d| d.disabled)
+    }
+
     pub fn person(&self, id: PersonId) -> Option<&Person> {
         self.directory.get(id)
     }
@@ -36,7 +46,7 @@ impl Snapshot {
 
 /// The current snapshot.
 pub struct People {
-    current: RwLock<Arc<Snapshot>>,
+    current: watch::Sender<Arc<Snapshot>>,
     /// One reading at a time, so that an older one never replaces a newer.
     reading: tokio::sync::Mutex<()>,
 }
@@ -45,20 +55,24 @@ impl People {
     pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let (people, devices) = store.people().await?;
         Ok(Self {
-            current: RwLock::new(Arc::new(Snapshot::new(people, devices))),
+            current: watch::Sender::new(Arc::new(Snapshot::new(people, devices))),
             reading: Default::default(),
         })
     }
 
     pub fn now(&self) -> Arc<Snapshot> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.borrow().clone()
+    }
+
+    /// Each snapshot as it comes.
+    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.current.subscribe()
     }
 
     pub async fn reload(&self, store: &dyn Store) -> Result<(), StoreError> {
         let _one = self.reading.lock().await;
         let (people, devices) = store.people().await?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Snapshot::new(people, devices));
+        self.current.send_replace(Arc::new(Snapshot::new(people, devices)));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
-use crate::routes::{catalogue, drift, enroll, grants, health, log, me, requests, sessions, stream};
+use crate::routes::{catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, stream};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
@@ -31,6 +31,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(me::me))
         .routes(routes!(catalogue::catalogue))
         .routes(routes!(catalogue::people))
+        .routes(routes!(people::revoke_all))
         .routes(routes!(requests::create, requests::list))
         .routes(routes!(requests::preview))
         .routes(routes!(requests::one))

@@ -280,6 +280,8 @@ pub(crate) async fn follow(app: App) {
         if let Err(error) = app.people.reload(&*app.store).await {
             tracing::warn!(%error, "could not read the people again");
         }
+        // It may also have left work to do.
+        app.work.notify_one();
     }
 }
 

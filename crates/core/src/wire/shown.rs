@@ -188,6 +188,16 @@ wire! {
         pub reason: Option<String>,
     }
 
+    /// What came of ending everything of a person, as it stands now.
+    pub struct RevokedView {
+        pub person: PersonRef,
+        /// Their accesses that are not over: each ends at once, and is gone when it was read back from its target.
+        pub grants: Vec<GrantView>,
+        /// So many devices of theirs are disabled.
+        pub devices: u32,
+        pub head: Head,
+    }
+
     pub struct Trouble {
         pub attempts: u32,
         pub message: String,

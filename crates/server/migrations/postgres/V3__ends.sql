@@ -2,6 +2,7 @@
 ALTER TABLE job ADD COLUMN first_due timestamptz;
 -- An end that cannot wait its turn: it is claimed before all others.
 ALTER TABLE job ADD COLUMN urgent boolean NOT NULL DEFAULT false;
+CREATE INDEX job_urgent ON job (target, due) WHERE urgent;
 
 -- What a connector has to remember of a grant on a target that has no place for a tag. Outlives the grant where the
 -- connector says so.

@@ -109,6 +109,8 @@ struct Known {
     drift: BTreeMap<DriftId, (u64, Drift)>,
     people: BTreeMap<PersonId, Seen>,
     devices: BTreeMap<DeviceId, (u64, PersonId, String, String)>,
+    /// Where each was disabled.
+    disabled: BTreeMap<DeviceId, u64>,
 }
 
 impl Known {
@@ -125,6 +127,7 @@ impl Known {
                 groups.sort();
                 self.people.insert(person, Seen { seq: entry.seq, groups, auditor, admin, details });
             }
+            Fact::DeviceDisabled { device, .. } => drop(self.disabled.insert(device, entry.seq)),
             Fact::DeviceEnrolled { person, device, signing_key, seal_key, .. } => {
                 self.devices.insert(device, (entry.seq, person, signing_key, seal_key));
             }
@@ -226,7 +229,8 @@ impl Made<'_> {
     }
 
     fn devices(&self, known: &Known) -> Result<u64, Wrong> {
-        let mut query = self.db.prepare("SELECT id, person_id, signing_key, seal_key FROM device")?;
+        let mut query =
+            self.db.prepare("SELECT id, person_id, signing_key, seal_key, disabled FROM device")?;
         let mut rows = query.query([])?;
         let mut count = 0;
         while let Some(row) = rows.next()? {
@@ -239,8 +243,9 @@ impl Made<'_> {
             let same = row.get::<_, String>(1)? == person.to_string()
                 && row.get::<_, String>(2)? == *signing
                 && row.get::<_, String>(3)? == *seal;
-            if !same {
-                return self.unlike(format!("the device {id}"), Some(*seq));
+            let disabled = id.parse().ok().and_then(|id| known.disabled.get(&id));
+            if !same || row.get::<_, bool>(4)? != disabled.is_some() {
+                return self.unlike(format!("the device {id}"), Some(*disabled.unwrap_or(seq)));
             }
             count += 1;
         }

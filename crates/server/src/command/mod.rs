@@ -3,9 +3,11 @@
 mod doctor;
 mod import;
 mod migrate;
+mod revoke_all;
 mod serve;
 
 pub use doctor::Doctor;
 pub use import::Import;
 pub use migrate::Migrate;
+pub use revoke_all::RevokeAll;
 pub use serve::{serve, work};

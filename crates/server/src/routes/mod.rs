@@ -8,6 +8,7 @@ pub mod grants;
 pub mod health;
 pub mod log;
 pub mod me;
+pub mod people;
 pub mod requests;
 pub mod sessions;
 pub mod stream;

@@ -5,11 +5,13 @@ use crate::Time;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::clock::Clock;
+use crate::people::Snapshot;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::IntoResponse;
 use futures_util::stream::{self, Stream};
+use gatepass_core::id::DeviceId;
 use gatepass_core::wire::ProblemDetails;
 use rand::Rng as _;
 use std::convert::Infallible;
@@ -25,8 +27,8 @@ const APART: Duration = Duration::from_millis(20);
 /// nginx passes on what it gets at once.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
-/// `event: head`, `data: {"size":N}` at once and when the log grew. Ends without a word when the token does. When
-/// the server stops, its last words are `event: bye` with a `retry:` in milliseconds of this stream's own.
+/// `event: head`, `data: {"size":N}` at once and when the log grew. Ends without a word when the token does, and
+/// when the device is disabled. When the server stops, its last words are `event: bye` with a `retry:` in milliseconds of this stream's own.
 #[utoipa::path(get, path = "/v1/stream", security(("token" = [])), responses(
     (status = 200, content_type = "text/event-stream", body = String),
     (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
@@ -36,6 +38,8 @@ pub async fn stream(State(app): State<App>, reader: Reader) -> impl IntoResponse
     let listener = Listener {
         clock: app.clock.clone(),
         until: reader.until,
+        device: reader.device,
+        people: app.people.changes(),
         spread: app.spread,
         heads: app.store.heads(),
         stopping: app.stopping.clone(),
@@ -49,6 +53,8 @@ struct Listener {
     clock: Arc<dyn Clock>,
     /// The end of its token.
     until: Time,
+    device: DeviceId,
+    people: watch::Receiver<Arc<Snapshot>>,
     spread: Duration,
     heads: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -80,6 +86,7 @@ impl Listener {
             biased;
             // Nobody left to say that it stops: it stopped.
             _ = self.stopping.wait_for(|stopped| *stopped) => What::Bye,
+            _ = self.people.wait_for(|now| now.disabled(self.device)) => return None,
             () = grown(&mut self.heads, self.next) => What::Hint,
             () = sleep(left.min(KEEP_ALIVE)) => What::Nothing,
         };
@@ -143,13 +150,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::clock::SystemClock;
+    use crate::store::Device;
     use chrono::TimeDelta;
     use futures_util::StreamExt as _;
 
-    fn listener(heads: &watch::Sender<u64>, stopping: &watch::Sender<bool>) -> Listener {
+    /// Everybody's devices, none of them disabled.
+    fn people() -> watch::Sender<Arc<Snapshot>> {
+        watch::Sender::new(Arc::new(Snapshot::new(Vec::new(), Vec::new())))
+    }
+
+    fn listener(
+        heads: &watch::Sender<u64>,
+        stopping: &watch::Sender<bool>,
+        people: &watch::Sender<Arc<Snapshot>>,
+    ) -> Listener {
         Listener {
             clock: Arc::new(SystemClock),
             until: SystemClock.now() + TimeDelta::minutes(15),
+            device: DeviceId(uuid::Uuid::nil()),
+            people: people.subscribe(),
             spread: Duration::ZERO,
             heads: heads.subscribe(),
             stopping: stopping.subscribe(),
@@ -164,7 +183,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_asked_for_is_not_kept() {
         let (heads, stopping) = (watch::Sender::new(7), watch::Sender::new(false));
-        let mut words = std::pin::pin!(words(listener(&heads, &stopping), Open::new()));
+        let people = people();
+        let mut words = std::pin::pin!(words(listener(&heads, &stopping, &people), Open::new()));
         assert_eq!(words.next().await.unwrap().unwrap(), hint(7));
         for size in 8..10_000 {
             heads.send_replace(size);
@@ -180,7 +200,8 @@ mod tests {
     #[tokio::test]
     async fn hints_are_some_time_apart() {
         let (heads, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
-        let mut words = std::pin::pin!(words(listener(&heads, &stopping), Open::new()));
+        let people = people();
+        let mut words = std::pin::pin!(words(listener(&heads, &stopping, &people), Open::new()));
         let began = Instant::now();
         for size in 0..5 {
             heads.send_replace(size);
@@ -190,9 +211,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_disabled_device_hears_no_more() {
+        let (heads, stopping) = (watch::Sender::new(7), watch::Sender::new(false));
+        let people = people();
+        let mut words = std::pin::pin!(words(listener(&heads, &stopping, &people), Open::new()));
+        assert_eq!(words.next().await.unwrap().unwrap(), hint(7));
+        let disabled = Device {
+            id: DeviceId(uuid::Uuid::nil()),
+            person: gatepass_core::id::PersonId(uuid::Uuid::nil()),
+            name: String::new(),
+            signing_key: String::new(),
+            seal_key: String::new(),
+            disabled: true,
+        };
+        people.send_replace(Arc::new(Snapshot::new(Vec::new(), vec![disabled])));
+        heads.send_replace(8);
+        assert!(words.next().await.is_none());
+    }
+
+    #[tokio::test]
     async fn ten_thousand_take_little_memory() {
         let (heads, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
-        let size = size_of_val(&words(listener(&heads, &stopping), Open::new()));
+        let people = people();
+        let size = size_of_val(&words(listener(&heads, &stopping, &people), Open::new()));
         assert!(size <= 1_024, "{size} bytes");
     }
 }

@@ -118,6 +118,12 @@ pub enum JobChange {
         subject: Uuid,
         due: Time,
     },
+    /// Moves it to `due`, if that is earlier, and before all jobs that are not urgent.
+    Urge {
+        kind: JobKind,
+        subject: Uuid,
+        due: Time,
+    },
     Cancel {
         kind: JobKind,
         subject: Uuid,
@@ -220,10 +226,21 @@ pub struct Invite {
     pub used_by: Option<DeviceId>,
 }
 
+/// What ends of a person beside the change's rows, which are all that [`Store::held`] answered: these devices, their
+/// sealed secrets, and invites that were not used. When there is more of theirs by now, it is a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    pub person: PersonId,
+    pub devices: Vec<DeviceId>,
+}
+
 /// Everything that happens together.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
     pub command: Option<Recorded>,
+    /// The device that signed the command. Disabled meanwhile, it changes nothing.
+    pub signer: Option<DeviceId>,
+    pub revoked: Option<Revoked>,
     pub settle: Option<Settle>,
     pub rows: Vec<RowChange>,
     /// In order. The store gives each its position, and a `request.created` (and its row) its number.
@@ -273,6 +290,9 @@ pub enum StoreError {
     /// The invite was used meanwhile, or the device's id is taken.
     #[error("the invite was used meanwhile, or the device is known already")]
     AlreadyJoined,
+    /// The device that signed was disabled meanwhile.
+    #[error("the device was disabled meanwhile")]
+    Disabled,
     /// Another worker holds the job now, or it is gone.
     #[error("the lease of the job was lost")]
     LeaseLost,
@@ -311,17 +331,20 @@ pub struct Claimed {
 pub struct Room {
     pub otherwise: usize,
     pub by_target: BTreeMap<String, usize>,
+    /// So many of each target's places are kept for urgent jobs.
+    pub kept: usize,
     /// How many may run on one target over all nodes.
     pub at_most: usize,
 }
 
 impl Room {
-    pub fn left(&self, target: &str) -> usize {
-        self.by_target.get(target).copied().unwrap_or(self.otherwise)
+    pub fn left(&self, target: &str, urgent: bool) -> usize {
+        let left = self.by_target.get(target).copied().unwrap_or(self.otherwise);
+        if urgent { left } else { left.saturating_sub(self.kept) }
     }
 
     pub fn take(&mut self, target: &str) {
-        let left = self.left(target).saturating_sub(1);
+        let left = self.left(target, true).saturating_sub(1);
         self.by_target.insert(target.to_owned(), left);
     }
 }
@@ -353,8 +376,8 @@ pub struct Backlog {
 pub trait Store: Send + Sync {
     async fn commit(&self, change: Change) -> Result<Committed, StoreError>;
 
-    /// Leases due jobs, the longest due first: none whose subject has a leased job, and not more per target than
-    /// `room` says.
+    /// Leases due jobs, the urgent first, then the longest due: none whose subject has a leased job, and not more per
+    /// target than `room` says.
     async fn claim(&self, now: Time, until: Time, room: Room) -> Result<Claimed, StoreError>;
 
     /// The end jobs that are due and not leased, unchanged. For when nothing can be written.
@@ -374,6 +397,9 @@ pub trait Store: Send + Sync {
     /// The command, the request it is about, and the one that extends.
     async fn load(&self, command: Option<CommandId>, request: Option<Lookup>) -> Result<Loaded, StoreError>;
     async fn detail(&self, request: &Request) -> Result<Detail, StoreError>;
+    /// What there is to end of a person: undecided requests that they made or decided on, and accesses of theirs that
+    /// are not over.
+    async fn held(&self, person: PersonId) -> Result<Vec<Row>, StoreError>;
     async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError>;
     /// The log after a position, whole, with what it takes to tell who may see it.
     async fn entries(&self, after: u64, limit: usize) -> Result<Slice, StoreError>;

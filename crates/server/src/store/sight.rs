@@ -16,7 +16,7 @@ pub struct Stored {
     /// RFC 6962 leaf hash.
     pub leaf: Digest,
     pub request: Option<RequestId>,
-    /// Whom `person.recorded` and `device.enrolled` are about.
+    /// Whom `person.recorded`, `device.enrolled` and their like are about.
     pub person: Option<PersonId>,
     /// Groups that see it, when it belongs to no request and is about nobody; see [`Fact::groups`].
     pub groups: Option<Arc<[String]>>,
@@ -83,7 +83,7 @@ fn entry(viewer: &Person, stored: &Stored, seen: &HashMap<RequestId, Arc<Seen>>)
                 None => true,
             },
         };
-    // Everybody checks signatures, so everybody gets the keys; a device's name stays its person's.
+    // Everybody checks signatures, so everybody gets the keys and hears of their end; a device's name stays its person's.
     let key = !sees && stored.person.is_some() && enrolment(&stored.body);
     LogEntry {
         seq: stored.seq,
@@ -109,5 +109,6 @@ pub(super) fn groups(
 }
 
 fn enrolment(body: &RawValue) -> bool {
-    matches!(serde_json::from_str(body.get()), Ok(Event { fact: Fact::DeviceEnrolled { .. }, .. }))
+    let event = serde_json::from_str(body.get());
+    matches!(event, Ok(Event { fact: Fact::DeviceEnrolled { .. } | Fact::DeviceDisabled { .. }, .. }))
 }

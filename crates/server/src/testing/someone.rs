@@ -196,6 +196,13 @@ impl Someone {
         self.send(&format!("/v1/grants/{grant}/revoke"), command, vec![reason]).await
     }
 
+    /// Ends everything of a person.
+    pub async fn revoke_all(&self, person: PersonId) -> Answer {
+        let reason = salted("lost the laptop");
+        let command = Command::RevokeAll { person, reason: reason.digest().expect("salted") };
+        self.send(&format!("/v1/people/{person}/revoke-all"), command, vec![reason]).await
+    }
+
     pub async fn extend(&self, grant: gatepass_core::id::GrantId, duration_s: u32) -> Answer {
         let reason = salted("not done yet");
         let command = Command::Extend { grant, duration_s, reason: reason.digest() };

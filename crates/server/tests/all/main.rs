@@ -18,6 +18,7 @@ mod life;
 mod lists;
 mod log;
 mod me;
+mod people;
 mod migrate;
 mod ready;
 mod redacted;
@@ -27,5 +28,6 @@ mod sessions;
 mod store;
 mod stream;
 mod tls;
+mod urgent;
 
 use redacted::redacted;

@@ -86,7 +86,7 @@ fn settle(job: &Job, how: Settled) -> Change {
 }
 
 fn room() -> Room {
-    Room { otherwise: 8, by_target: BTreeMap::new(), at_most: 8 }
+    Room { otherwise: 8, by_target: BTreeMap::new(), kept: 0, at_most: 8 }
 }
 
 async fn claim(store: &Arc<dyn Store>, now: Time) -> Vec<Job> {
@@ -222,7 +222,8 @@ async fn jobs_are_claimed_when_due_and_one_per_subject(store: Arc<dyn Store>) {
 async fn a_target_has_room_for_so_many(store: Arc<dyn Store>) {
     let all = (1..=5).map(|n| put(JobKind::End, Uuid::from_u128(n), noon())).collect();
     store.commit(jobs(all)).await.unwrap();
-    let room = Room { otherwise: 8, by_target: BTreeMap::from([("pg".to_owned(), 2)]), at_most: 8 };
+    let by_target = BTreeMap::from([("pg".to_owned(), 2)]);
+    let room = Room { otherwise: 8, by_target, kept: 0, at_most: 8 };
     let claimed = store.claim(noon(), noon() + TimeDelta::minutes(10), room).await.unwrap();
     assert_eq!(claimed.jobs.len(), 2);
     assert_eq!(claim(&store, noon()).await.len(), 3);

@@ -5,6 +5,7 @@
 mod access;
 mod nodes;
 mod pooler;
+mod revoked;
 
 #[path = "../all/catalogue.rs"]
 mod catalogue;
@@ -24,6 +25,8 @@ mod life;
 mod log;
 #[path = "../all/me.rs"]
 mod me;
+#[path = "../all/people.rs"]
+mod people;
 #[path = "../all/redacted.rs"]
 mod redacted;
 #[path = "../all/requests.rs"]

@@ -11,11 +11,18 @@ use std::time::{Duration, Instant};
 /// How long a write waits for its place in the log. It is durable before, and gets its place whoever lives.
 const PLACED: Duration = Duration::from_secs(5);
 
-/// What a change does, in the order in which every change locks: requests, drift, then jobs.
+/// What a change does, in the order in which every change locks: devices, requests, drift, then jobs.
 fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     let mut steps: Vec<Step> = change.command.iter().map(command::write).collect();
+    match &change.revoked {
+        Some(revoked) => steps.extend(person::revoke(revoked, change.signer)),
+        None => steps.extend(change.signer.map(person::check_signer)),
+    }
     for row in &change.rows {
         steps.extend(request::write(row)?);
+    }
+    if let Some(revoked) = &change.revoked {
+        steps.push(request::check_held(revoked.person, &change.rows));
     }
     for found in &change.drift {
         steps.push(drift::write(found)?);
@@ -26,7 +33,7 @@ fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     if let Some((device, invite)) = &change.device {
         steps.extend(person::join(device, invite));
     }
-    if !change.people.is_empty() || change.device.is_some() {
+    if !change.people.is_empty() || change.device.is_some() || change.revoked.is_some() {
         steps.push(person::changed());
     }
     steps.extend(text::write(change));

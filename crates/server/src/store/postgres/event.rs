@@ -44,7 +44,10 @@ pub fn post(events: &[Event]) -> Result<Option<Step>, StoreError> {
 /// Whom an event about a person is about.
 fn about(fact: &Fact) -> Option<PersonId> {
     match fact {
-        Fact::PersonRecorded { person, .. } | Fact::DeviceEnrolled { person, .. } => Some(*person),
+        Fact::PersonRecorded { person, .. }
+        | Fact::DeviceEnrolled { person, .. }
+        | Fact::PersonRevoked { person, .. }
+        | Fact::DeviceDisabled { person, .. } => Some(*person),
         _ => None,
     }
 }

@@ -62,6 +62,14 @@ pub fn change(change: &JobChange, settle: Option<&Settle>) -> Vec<Step> {
             .with(Type::UUID, *subject)
             .with(Type::TIMESTAMPTZ, *due),
         ],
+        JobChange::Urge { kind, subject, due } => vec![
+            Step::new(
+                "UPDATE job SET due = least(due, $3), urgent = true, puts = puts + 1 WHERE kind = $1 AND subject = $2",
+            )
+            .with(Type::TEXT, kind.name())
+            .with(Type::UUID, *subject)
+            .with(Type::TIMESTAMPTZ, *due),
+        ],
         JobChange::Hasten { target, due } => vec![
             // In the order of their ids, as whoever else changes several.
             Step::new(
@@ -132,32 +140,51 @@ pub fn outlook(now: Time) -> Step {
     .with(Type::TIMESTAMPTZ, now)
 }
 
-/// What may be claimed: of each target the longest due, as many as fit. Jobs that somebody is just changing are left.
+/// What may be claimed: of each target the urgent, then the longest due, as many as fit. Jobs that somebody is just
+/// changing are left.
 pub fn claimable(now: Time, room: &Room) -> Step {
     let (targets, rooms): (Vec<String>, Vec<i64>) =
         room.by_target.iter().map(|(t, n)| (t.clone(), *n as i64)).unzip();
+    macro_rules! due {
+        ($which:literal, $places:literal) => {
+            concat!(
+                "SELECT * FROM (SELECT * FROM job c
+                     WHERE c.target = t.target AND c.due <= $1 AND (c.leased_until IS NULL OR c.leased_until < $1)
+                       AND ",
+                $which,
+                " AND NOT EXISTS (SELECT FROM job o WHERE o.subject = c.subject AND o.leased_until >= $1)
+                     ORDER BY c.due, c.id LIMIT greatest(",
+                $places,
+                ", 0) FOR UPDATE SKIP LOCKED) d"
+            )
+        };
+    }
     Step::new(concat!(
         "SELECT ",
         columns!(),
-        " FROM (SELECT DISTINCT target FROM job
-                WHERE due <= $1 AND (leased_until IS NULL OR leased_until < $1)) t
-         LEFT JOIN unnest($2, $3) AS here (target, room) ON here.target = t.target
-         CROSS JOIN LATERAL (SELECT count(*) AS running FROM job o
-             WHERE o.target = t.target AND o.leased_until >= $1) busy
-         CROSS JOIN LATERAL (SELECT * FROM job c
-             WHERE c.target = t.target AND c.due <= $1 AND (c.leased_until IS NULL OR c.leased_until < $1)
-               AND NOT EXISTS (SELECT FROM job o WHERE o.subject = c.subject AND o.leased_until >= $1)
-             ORDER BY c.due, c.id
-             LIMIT greatest(least(coalesce(here.room, $4),
-                 CASE WHEN t.target = '' THEN $4 ELSE $5 - busy.running END), 0)
-             FOR UPDATE SKIP LOCKED) j
-         ORDER BY j.due, j.id"
+        " FROM (SELECT j.*, free.places,
+                    row_number() OVER (PARTITION BY j.target ORDER BY j.urgent DESC, j.due, j.id) AS place
+                FROM (SELECT DISTINCT target FROM job
+                      WHERE due <= $1 AND (leased_until IS NULL OR leased_until < $1)) t
+                LEFT JOIN unnest($2, $3) AS here (target, room) ON here.target = t.target
+                CROSS JOIN LATERAL (SELECT count(*) AS running FROM job o
+                    WHERE o.target = t.target AND o.leased_until >= $1) busy
+                CROSS JOIN LATERAL (SELECT least(coalesce(here.room, $4),
+                    CASE WHEN t.target = '' THEN $4 ELSE $5 - busy.running END) AS places) free
+                CROSS JOIN LATERAL (",
+        due!("c.urgent", "free.places"),
+        " UNION ALL ",
+        due!("NOT c.urgent", "free.places - $6"),
+        ") j) j
+         WHERE j.urgent OR j.place <= j.places - $6
+         ORDER BY j.urgent DESC, j.due, j.id"
     ))
     .with(Type::TIMESTAMPTZ, now)
     .with(Type::TEXT_ARRAY, targets)
     .with(Type::INT8_ARRAY, rooms)
     .with(Type::INT8, room.otherwise as i64)
     .with(Type::INT8, room.at_most as i64)
+    .with(Type::INT8, room.kept as i64)
 }
 
 pub fn lease(jobs: &[Job], until: Time) -> Step {
@@ -181,7 +208,8 @@ pub fn due_ends(now: Time) -> Step {
     Step::new(concat!(
         "SELECT ",
         columns!(),
-        " FROM job j WHERE kind = 'end' AND due <= $1 AND (leased_until IS NULL OR leased_until < $1) ORDER BY due"
+        " FROM job j WHERE kind = 'end' AND due <= $1 AND (leased_until IS NULL OR leased_until < $1)
+         ORDER BY urgent DESC, due"
     ))
     .with(Type::TIMESTAMPTZ, now)
 }

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use clock::DatabaseClock;
 use gatepass_connectors::postgres::Place;
 use gatepass_core::directory::Person;
-use gatepass_core::id::{CommandId, GrantId};
+use gatepass_core::id::{CommandId, GrantId, PersonId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
@@ -316,6 +316,10 @@ impl Store for PostgresStore {
             texts: text::read(texts)?.remove(&request.id).unwrap_or_default(),
             extension: request::read_extensions(extensions)?.into_values().next(),
         })
+    }
+
+    async fn held(&self, person: PersonId) -> Result<Vec<Row>, StoreError> {
+        self.shared.link.read(request::held(person)).await?.iter().map(request::read).collect()
     }
 
     async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError> {

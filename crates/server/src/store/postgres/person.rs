@@ -3,7 +3,7 @@
 use super::step::{Miss, Step};
 use super::{get, id};
 use crate::Time;
-use crate::store::{Device, Invite, StoreError};
+use crate::store::{Device, Invite, Revoked, StoreError};
 use gatepass_core::directory::Person;
 use gatepass_core::id::{DeviceId, PersonId};
 use gatepass_core::text::Digest;
@@ -64,10 +64,13 @@ pub fn read_device(row: &Row) -> Result<Device, StoreError> {
 /// Uses the invite up. Both or neither.
 pub fn join(device: &Device, invite: &Digest) -> [Step; 2] {
     [
-        Step::new("UPDATE invite SET used_by = $2 WHERE code = $1 AND used_by IS NULL RETURNING 1")
-            .with(Type::TEXT, invite.0.clone())
-            .with(Type::UUID, device.id.0)
-            .or(Miss::AlreadyJoined),
+        Step::new(
+            "UPDATE invite SET used_by = $2
+             WHERE code = $1 AND used_by IS NULL AND expires_at > 'epoch' RETURNING 1",
+        )
+        .with(Type::TEXT, invite.0.clone())
+        .with(Type::UUID, device.id.0)
+        .or(Miss::AlreadyJoined),
         Step::new(
             "INSERT INTO device (id, person_id, name, signing_key, seal_key, disabled)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1",
@@ -101,4 +104,43 @@ pub fn write_invite(invite: &Invite) -> Step {
         .with(Type::TEXT, invite.code.0.clone())
         .with(Type::UUID, invite.person.0)
         .with(Type::TIMESTAMPTZ, invite.expires_at)
+}
+
+/// The device may still sign, and is not disabled before the change that it signed is committed.
+pub fn check_signer(device: DeviceId) -> Step {
+    Step::new("SELECT 1 FROM device WHERE id = $1 AND NOT disabled FOR SHARE")
+        .with(Type::UUID, device.0)
+        .or(Miss::Disabled)
+}
+
+/// Voids invites (their end is the beginning of time), disables devices and deletes what is sealed to them. Devices are
+/// locked in the order of their ids, the signer's with them, so that two admins who revoke each other do not wait for
+/// each other for ever.
+pub fn revoke(revoked: &Revoked, signer: Option<DeviceId>) -> Vec<Step> {
+    let person = || revoked.person.0;
+    let devices: Vec<Uuid> = revoked.devices.iter().map(|d| d.0).collect();
+    let locked: Vec<Uuid> = devices.iter().copied().chain(signer.map(|d| d.0)).collect();
+    let count = devices.len() as i64;
+    let mut steps = vec![
+        Step::new("SELECT 1 FROM device WHERE id = ANY ($1) ORDER BY id FOR UPDATE")
+            .with(Type::UUID_ARRAY, locked),
+    ];
+    steps.extend(signer.map(check_signer));
+    steps.extend([
+        // Waits for devices that are just joining with one.
+        Step::new("UPDATE invite SET expires_at = 'epoch' WHERE person_id = $1 AND used_by IS NULL")
+            .with(Type::UUID, person()),
+        Step::new(
+            "WITH gone AS (UPDATE device SET disabled = true WHERE id = ANY ($1) AND NOT disabled RETURNING 1)
+             SELECT 1 FROM gone HAVING count(*) = $2",
+        )
+        .with(Type::UUID_ARRAY, devices.clone())
+        .with(Type::INT8, count)
+        .or(Miss::Conflict),
+        Step::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM device WHERE person_id = $1 AND NOT disabled)")
+            .with(Type::UUID, person())
+            .or(Miss::Conflict),
+        Step::new("DELETE FROM sealed WHERE device_id = ANY ($1)").with(Type::UUID_ARRAY, devices),
+    ]);
+    steps
 }

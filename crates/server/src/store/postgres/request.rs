@@ -31,15 +31,11 @@ fn name_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     }
 }
 
-fn deciders(request: &Request) -> impl Iterator<Item = PersonId> {
-    request.approvals.iter().map(|a| a.by).chain(request.denial.iter().map(|d| d.by))
-}
-
 /// The projection if it is still at the version it was made from, and whom it lets see it.
 pub fn write(change: &RowChange) -> Result<Vec<Step>, StoreError> {
     let request = &change.request;
     let version = change.expected as i64 + 1;
-    let decided: Vec<Uuid> = deciders(request).map(|p| p.0).collect();
+    let decided: Vec<Uuid> = request.deciders().map(|p| p.0).collect();
     let grant = request.grant.as_ref();
     let grant_state = grant.map(|g| name_of(&g.state)).transpose()?;
     let mut steps = Vec::with_capacity(2);
@@ -209,4 +205,29 @@ pub fn live(grants: &[GrantId]) -> Step {
         "SELECT grant_id FROM request WHERE grant_id = ANY ($1) AND grant_state NOT IN ('ended', 'failed')",
     )
     .with(Type::UUID_ARRAY, grants)
+}
+
+macro_rules! held {
+    () => {
+        "((asker = $1 AND (state = 'pending' OR grant_state NOT IN ('ended', 'failed')))
+          OR (state = 'pending' AND deciders @> ARRAY[$1]))"
+    };
+}
+
+/// See [`crate::store::Store::held`].
+pub fn held(person: PersonId) -> Step {
+    Step::new(concat!("SELECT body, version FROM request WHERE ", held!(), " ORDER BY number"))
+        .with(Type::UUID, person.0)
+}
+
+/// Whether nothing is held beside these.
+pub fn check_held(person: PersonId, known: &[RowChange]) -> Step {
+    Step::new(concat!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT FROM request WHERE id <> ALL ($2) AND ",
+        held!(),
+        ")"
+    ))
+    .with(Type::UUID, person.0)
+    .with(Type::UUID_ARRAY, known.iter().map(|k| k.request.id.0).collect::<Vec<_>>())
+    .or(Miss::Conflict)
 }

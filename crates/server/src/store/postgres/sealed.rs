@@ -10,7 +10,9 @@ use tokio_postgres::types::Type;
 
 pub fn write(sealed: &Sealed) -> Step {
     Step::new(
-        "INSERT INTO sealed (grant_id, device_id, sealed) VALUES ($1, $2, $3)
+        // Not to a device that was disabled meanwhile.
+        "INSERT INTO sealed (grant_id, device_id, sealed) SELECT $1, $2, $3
+         WHERE NOT EXISTS (SELECT FROM device WHERE id = $2 AND disabled)
          ON CONFLICT (grant_id) DO UPDATE SET device_id = excluded.device_id, sealed = excluded.sealed",
     )
     .with(Type::UUID, sealed.grant.0)

@@ -13,6 +13,7 @@ pub enum Miss {
     Repeated,
     LeaseLost,
     AlreadyJoined,
+    Disabled,
 }
 
 /// One statement. Those with a [`Miss`] answer a row for what they did.
@@ -50,6 +51,7 @@ impl Miss {
             Self::Conflict | Self::Repeated => StoreError::Conflict,
             Self::LeaseLost => StoreError::LeaseLost,
             Self::AlreadyJoined => StoreError::AlreadyJoined,
+            Self::Disabled => StoreError::Disabled,
         }
     }
 }

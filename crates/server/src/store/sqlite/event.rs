@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), StoreError> {
     let person = match &event.fact {
-        Fact::PersonRecorded { person, .. } | Fact::DeviceEnrolled { person, .. } => Some(person.to_string()),
+        Fact::PersonRecorded { person, .. }
+        | Fact::DeviceEnrolled { person, .. }
+        | Fact::PersonRevoked { person, .. }
+        | Fact::DeviceDisabled { person, .. } => Some(person.to_string()),
         _ => None,
     };
     let content = std::str::from_utf8(&placed.content).map_err(|e| StoreError::Failed(e.to_string()))?;

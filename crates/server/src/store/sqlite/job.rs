@@ -63,6 +63,13 @@ pub fn change(db: &Connection, change: &JobChange, settle: Option<&Settle>) -> R
             .and_then(|mut q| q.execute(params![kind.name(), subject.to_string(), millis(*due)]))
             .map(|_| ())
             .map_err(fail),
+        JobChange::Urge { kind, subject, due } => db
+            .prepare_cached(
+                "UPDATE job SET due = min(due, ?3), urgent = 1, puts = puts + 1 WHERE kind = ?1 AND subject = ?2",
+            )
+            .and_then(|mut q| q.execute(params![kind.name(), subject.to_string(), millis(*due)]))
+            .map(|_| ())
+            .map_err(fail),
         JobChange::Hasten { target, due } => db
             .prepare_cached(
                 "UPDATE job SET due = ?2
@@ -121,13 +128,14 @@ fn release(db: &Connection, id: i64, fence: i64) -> rusqlite::Result<usize> {
 pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<Claimed, StoreError> {
     let mut query = db
         .prepare_cached(
-            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts FROM job j
+            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts, urgent FROM job j
              WHERE (leased_until IS NULL OR leased_until < ?1)
                AND NOT EXISTS (SELECT 1 FROM job o WHERE o.subject = j.subject AND o.leased_until >= ?1)
              ORDER BY due",
         )
         .map_err(fail)?;
     let mut claimed = Claimed::default();
+    let (mut urgent, mut others, mut wanted) = (Vec::new(), Vec::new(), room.clone());
     let mut subjects = HashSet::new();
     let mut rows = query.query([millis(now)]).map_err(fail)?;
     while let Some(row) = rows.next().map_err(fail)? {
@@ -136,13 +144,22 @@ pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<
             claimed.next = Some(job.due);
             break;
         }
+        if row.get(9).map_err(fail)? {
+            urgent.push((job, true));
+        } else if wanted.left(&job.target, false) > 0 && subjects.insert(job.subject) {
+            wanted.take(&job.target);
+            others.push((job, false));
+        }
+    }
+    drop(rows);
+    subjects.clear();
+    for (job, urgent) in urgent.into_iter().chain(others) {
         // The others wait for room, or for their grant's other job: whoever ends that work claims again.
-        if room.left(&job.target) > 0 && subjects.insert(job.subject) {
+        if room.left(&job.target, urgent) > 0 && subjects.insert(job.subject) {
             room.take(&job.target);
             claimed.jobs.push(job);
         }
     }
-    drop(rows);
     let mut lease = db
         .prepare_cached("UPDATE job SET leased_until = ?2, fence = fence + 1 WHERE id = ?1")
         .map_err(fail)?;
@@ -157,7 +174,8 @@ pub fn due_ends(db: &Connection, now: Time) -> Result<Vec<Job>, StoreError> {
     let mut query = db
         .prepare_cached(
             "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts FROM job
-             WHERE kind = 'end' AND due <= ?1 AND (leased_until IS NULL OR leased_until < ?1) ORDER BY due",
+             WHERE kind = 'end' AND due <= ?1 AND (leased_until IS NULL OR leased_until < ?1)
+             ORDER BY urgent DESC, due",
         )
         .map_err(fail)?;
     let found = query.query_map([millis(now)], read).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);

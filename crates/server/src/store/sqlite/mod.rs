@@ -19,7 +19,7 @@ use super::{
 use crate::Time;
 use async_trait::async_trait;
 use gatepass_core::directory::Person;
-use gatepass_core::id::{CommandId, GrantId};
+use gatepass_core::id::{CommandId, GrantId, PersonId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
@@ -154,6 +154,10 @@ impl Store for SqliteStore {
     async fn detail(&self, request: &Request) -> Result<Detail, StoreError> {
         let request = request.clone();
         self.read(move |db| request::detail(db, &request)).await
+    }
+
+    async fn held(&self, person: PersonId) -> Result<Vec<Row>, StoreError> {
+        self.read(move |db| request::held(db, person)).await
     }
 
     async fn list(&self, filter: ListFilter) -> Result<Vec<(Row, Detail)>, StoreError> {

@@ -1,8 +1,9 @@
 //! `person`, `device`, `invite`: who may talk to the server.
 
 use super::{fail, id, json, millis, parse, time};
-use crate::store::{Device, Invite, StoreError};
+use crate::store::{Device, Invite, Revoked, StoreError};
 use gatepass_core::directory::Person;
+use gatepass_core::id::DeviceId;
 use gatepass_core::text::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -71,7 +72,9 @@ pub fn devices(db: &Connection) -> Result<Vec<Device>, StoreError> {
 /// Uses the invite up. Both or neither.
 pub fn join(db: &Connection, device: &Device, invite: &Digest) -> Result<(), StoreError> {
     let used = db
-        .prepare_cached("UPDATE invite SET used_by = ?2 WHERE code = ?1 AND used_by IS NULL")
+        .prepare_cached(
+            "UPDATE invite SET used_by = ?2 WHERE code = ?1 AND used_by IS NULL AND expires_at > 0",
+        )
         .and_then(|mut q| q.execute(params![invite.0, device.id.to_string()]))
         .map_err(fail)?;
     let written = db
@@ -117,4 +120,39 @@ pub fn write_invite(db: &Connection, invite: &Invite) -> Result<(), StoreError> 
         })
         .map(|_| ())
         .map_err(fail)
+}
+
+/// The device may still sign.
+pub fn check_signer(db: &Connection, device: DeviceId) -> Result<(), StoreError> {
+    let disabled = db
+        .prepare_cached("SELECT 1 FROM device WHERE id = ?1 AND disabled")
+        .and_then(|mut q| q.exists([device.to_string()]))
+        .map_err(fail)?;
+    if disabled { Err(StoreError::Disabled) } else { Ok(()) }
+}
+
+/// Voids invites (their end is the beginning of time), disables devices and deletes what is sealed to them.
+pub fn revoke(db: &Connection, revoked: &Revoked) -> Result<(), StoreError> {
+    let person = revoked.person.to_string();
+    db.prepare_cached("UPDATE invite SET expires_at = 0 WHERE person_id = ?1 AND used_by IS NULL")
+        .and_then(|mut q| q.execute([&person]))
+        .map_err(fail)?;
+    for device in &revoked.devices {
+        let device = device.to_string();
+        let disabled = db
+            .prepare_cached("UPDATE device SET disabled = 1 WHERE id = ?1 AND NOT disabled")
+            .and_then(|mut q| q.execute([&device]))
+            .map_err(fail)?;
+        if disabled == 0 {
+            return Err(StoreError::Conflict);
+        }
+        db.prepare_cached("DELETE FROM sealed WHERE device_id = ?1")
+            .and_then(|mut q| q.execute([&device]))
+            .map_err(fail)?;
+    }
+    let more = db
+        .prepare_cached("SELECT 1 FROM device WHERE person_id = ?1 AND NOT disabled")
+        .and_then(|mut q| q.exists([&person]))
+        .map_err(fail)?;
+    if more { Err(StoreError::Conflict) } else { Ok(()) }
 }

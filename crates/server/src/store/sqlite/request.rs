@@ -3,7 +3,7 @@
 use super::{fail, json, parse};
 use crate::store::{Detail, ListFilter, Loaded, Lookup, Row, RowChange, Seen, StoreError};
 use gatepass_core::directory::Person;
-use gatepass_core::id::{GrantId, Number, RequestId};
+use gatepass_core::id::{GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -19,8 +19,7 @@ pub fn next_number(db: &Connection) -> Result<Number, StoreError> {
 
 pub fn write(db: &Connection, change: &RowChange) -> Result<Row, StoreError> {
     let request = &change.request;
-    let deciders: Vec<_> =
-        request.approvals.iter().map(|a| a.by).chain(request.denial.iter().map(|d| d.by)).collect();
+    let deciders: Vec<_> = request.deciders().collect();
     let version = change.expected + 1;
     let grant_state = request.grant.as_ref().map(|g| name_of(&g.state)).transpose()?;
     let state = name_of(&request.state)?;
@@ -282,4 +281,25 @@ pub fn live(db: &Connection, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreEr
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// See [`crate::store::Store::held`].
+pub fn held(db: &Connection, person: PersonId) -> Result<Vec<Row>, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "SELECT body, version FROM request WHERE asker = ?1 AND state = 'pending'
+             UNION SELECT body, version FROM request
+                 WHERE asker = ?1 AND grant_id IS NOT NULL AND grant_state NOT IN ('ended', 'failed')
+             UNION SELECT body, version FROM request
+                 WHERE state = 'pending' AND EXISTS (SELECT 1 FROM json_each(deciders) WHERE value = ?1)",
+        )
+        .map_err(fail)?;
+    query.query_map([person.to_string()], read).and_then(Iterator::collect).map_err(fail)
+}
+
+/// Whether nothing is held beside these.
+pub fn check_held(db: &Connection, person: PersonId, known: &[RowChange]) -> Result<(), StoreError> {
+    let held = held(db, person)?;
+    let all = held.iter().all(|row| known.iter().any(|k| k.request.id == row.request.id));
+    if all { Ok(()) } else { Err(StoreError::Conflict) }
 }

@@ -6,12 +6,14 @@ use gatepass_core::id::GrantId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub fn write(db: &Connection, sealed: &Sealed) -> Result<(), StoreError> {
-    db.prepare_cached("INSERT OR REPLACE INTO sealed (grant_id, device_id, sealed) VALUES (?1, ?2, ?3)")
-        .and_then(|mut q| {
-            q.execute(params![sealed.grant.to_string(), sealed.device.to_string(), sealed.sealed])
-        })
-        .map(|_| ())
-        .map_err(fail)
+    // Not to a device that was disabled meanwhile.
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO sealed (grant_id, device_id, sealed) SELECT ?1, ?2, ?3
+         WHERE NOT EXISTS (SELECT 1 FROM device WHERE id = ?2 AND disabled)",
+    )
+    .and_then(|mut q| q.execute(params![sealed.grant.to_string(), sealed.device.to_string(), sealed.sealed]))
+    .map(|_| ())
+    .map_err(fail)
 }
 
 pub fn find(db: &Connection, grant: GrantId) -> Result<Option<Sealed>, StoreError> {

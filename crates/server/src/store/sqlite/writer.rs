@@ -274,6 +274,13 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
     if let Some(recorded) = &change.command {
         command::write(db, recorded)?;
     }
+    if let Some(signer) = change.signer {
+        person::check_signer(db, signer)?;
+    }
+    if let Some(revoked) = &change.revoked {
+        person::revoke(db, revoked)?;
+        request::check_held(db, revoked.person, &change.rows)?;
+    }
     if let Some(settle) = &change.settle {
         job::settle(db, settle)?;
     }
