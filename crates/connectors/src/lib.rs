@@ -1,14 +1,20 @@
 //! The real systems behind resources, each behind one small port.
 
+#[cfg(feature = "command")]
+pub mod command;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod fake;
+#[cfg(any(feature = "command", feature = "webhook"))]
+mod foreign;
 #[cfg(feature = "ldap")]
 pub mod ldap;
 mod notes;
 pub mod points;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 use async_trait::async_trait;
 use gatepass_core::Time;

@@ -3,6 +3,7 @@
 //! Everything here panics when the machine lacks what it needs: a test that can't run has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod examples;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
