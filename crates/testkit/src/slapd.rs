@@ -151,6 +151,26 @@ impl Slapd {
         self.tool("ldapmodify", ROOT, &["-a"], ldif);
     }
 
+    /// LDIF, as [`ACCOUNT`]; what it is told when it may not.
+    pub fn change_as_account(&self, ldif: &str) -> Result<String, String> {
+        self.try_tool("ldapmodify", ACCOUNT, ACCOUNT_PASSWORD, &["-a"], ldif)
+    }
+
+    /// One more change of the database's configuration, as `add: olcAccess` and what follows.
+    pub fn configure_again(&self, change: &str) {
+        self.configured("olcDatabase={1}mdb,cn=config", change);
+    }
+
+    /// The same of the server's.
+    pub fn configure_globally(&self, change: &str) {
+        self.configured("cn=config", change);
+    }
+
+    fn configured(&self, dn: &str, change: &str) {
+        let ldif = format!("dn: {dn}\nchangetype: modify\n{change}\n");
+        self.tool("ldapmodify", "cn=config", &[], &ldif);
+    }
+
     /// The values of `attribute` in the entry, sorted; empty when there are none.
     pub fn values(&self, dn: &str, attribute: &str) -> Vec<String> {
         let args = ["-LLL", "-o", "ldif-wrap=no", "-b", dn, "-s", "base", "(objectClass=*)", attribute];

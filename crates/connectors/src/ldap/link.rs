@@ -241,6 +241,15 @@ impl Directory for Link<'_> {
             let nobody = self.place.placeholder(&group.dn);
             let add = Mod::Add(attribute, HashSet::from([nobody.as_str()]));
             deleted = self.modify(group, vec![add, delete()]).await?;
+            // Two at once: the other one has put it in already.
+            if deleted.rc == code::VALUE_EXISTS {
+                deleted = self.modify(group, vec![delete()]).await?;
+            }
+            if deleted.rc != 0 && self.has(group, value).await? {
+                let what =
+                    format!("the last member of {} can't give way to the placeholder {nobody}", group.dn);
+                return Err(refused(&what, &deleted));
+            }
         }
         if matches!(deleted.rc, 0 | code::NO_SUCH_ATTRIBUTE) || !self.has(group, value).await? {
             return Ok(());

@@ -58,7 +58,7 @@ impl Memberships<'_> {
             claim.standing = match before.and_then(|note| note.claims.iter().find(|c| c.group.id == *group)) {
                 // A try before this one found out, and may have made it.
                 Some(before) => before.standing,
-                None => present && !known.ours(grant, group, value),
+                None => present && !known.ours(grant, group, &person, value),
             };
         }
         let mut note = Note { person, claims, leaving: false };
@@ -71,7 +71,9 @@ impl Memberships<'_> {
             let known = Known::read(self.notes).await?;
             let mut made = false;
             for (claim, present) in note.claims.iter_mut().zip(&present) {
-                if claim.standing && (!present || known.ours(grant, &claim.group.id, &claim.value)) {
+                if claim.standing
+                    && (!present || known.ours(grant, &claim.group.id, &note.person, &claim.value))
+                {
                     claim.standing = false;
                     made = true;
                 }

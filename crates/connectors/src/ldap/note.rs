@@ -62,12 +62,6 @@ pub(super) struct Claim {
     pub standing: bool,
 }
 
-impl Claim {
-    fn is_for(&self, group: &str, value: &str) -> bool {
-        self.group.id == group && same(&self.value, value)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
     pub person: Person,
@@ -108,9 +102,13 @@ impl Known {
         Ok(Self(known))
     }
 
-    /// Whether a grant other than `but` made this membership, also one that is being ended.
-    pub fn ours(&self, but: GrantId, group: &str, value: &str) -> bool {
-        self.others(but).any(|(_, claim)| !claim.standing && claim.is_for(group, value))
+    /// Whether a grant other than `but` made this membership, also one that is being ended: the person's in that group,
+    /// by whatever name, since a directory may follow renamed entries.
+    pub fn ours(&self, but: GrantId, group: &str, person: &Person, value: &str) -> bool {
+        self.others(but).any(|(note, claim)| {
+            let theirs = note.person.id == person.id || same(&claim.value, value);
+            !claim.standing && claim.group.id == group && theirs
+        })
     }
 
     /// The memberships in `group` that grants made, and whose they are.
