@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A pooler in transaction mode before a private PostgreSQL, on a free port of 127.0.0.1. Ended and removed when dropped,
+/// A pooler before a private PostgreSQL, on a free port of 127.0.0.1. Ended and removed when dropped,
 /// also when the process that started it dies.
 pub struct Pgbouncer {
     /// The first, so that it has ended when the directory goes.
@@ -21,8 +21,21 @@ pub struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    /// Leads to every database of `server`, and lets `login` in with `password`, which it uses there as well.
+    /// In transaction mode: leads to every database of `server`, and lets `login` in with `password`, which it uses there as well.
     pub fn before(server: &Postgres, login: &str, password: &str) -> Self {
+        Self::start(server, login, password, "pool_mode = transaction\ndefault_pool_size = 8")
+    }
+
+    /// Lets in whomever the server would, as it asks the server as `login`, a superuser; in this `pool_mode`, and keeps
+    /// one connection to the server for each.
+    pub fn asking(server: &Postgres, login: &str, password: &str, pool_mode: &str) -> Self {
+        let more = format!(
+            "pool_mode = {pool_mode}\ndefault_pool_size = 1\nauth_user = {login}\nserver_login_retry = 0"
+        );
+        Self::start(server, login, password, &more)
+    }
+
+    fn start(server: &Postgres, login: &str, password: &str, more: &str) -> Self {
         let mut pooler = Self { running: None, dir: private_dir(), port: 0 };
         let users =
             pooler.write("users.txt", &format!("\"{login}\" \"{}\"\n", password.replace('"', "\"\"")));
@@ -33,7 +46,7 @@ impl Pgbouncer {
                 &format!(
                     "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
                      listen_port = {}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n\
-                     pool_mode = transaction\ndefault_pool_size = 8\nmax_client_conn = 500\n",
+                     {more}\nmax_client_conn = 500\n",
                     server.port(),
                     pooler.port,
                     users.display()

@@ -59,14 +59,13 @@ pub(super) async fn clear(
     roll_back_prepared(&client, place, login).await?;
     for row in client.query_typed(LEFT, &[(&cut.oid, Type::OID)]).await? {
         let database: Option<String> = row.try_get(0)?;
+        let named = format!("database \"{}\"", database.as_deref().unwrap_or(&place.database).escape_debug());
         if !row.try_get::<_, bool>(1)? {
-            let text = format!("{login} has something in database {database:?}, which takes no connections");
+            let text = format!("{login} has something in {named}, which takes no connections");
             return Err(TargetError::Refused(text).into());
         }
         hand_over(place, database.as_deref(), login, row.try_get(2)?).await.map_err(|failed| {
-            let database = database.as_deref().unwrap_or(&place.database);
-            let about = format!("what {login} leaves in database \"{}\"", database.escape_debug());
-            within(failed, &format!("{about} can't be handed over"))
+            within(failed, &format!("what {login} leaves in {named} can't be handed over"))
         })?;
         reached(Point::PostgresRemoveHandedOver);
     }

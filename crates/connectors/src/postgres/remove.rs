@@ -62,13 +62,18 @@ const FIND_AND_END: &str = "
 
 /// Sessions by the login's oid, since a session outlives its login's name; then connections that do not show whose they
 /// are; then whether the login is there. Someone who connects is authenticated before pg_stat_activity has their name,
-/// and may ask to stay so for a while (`post_auth_delay`); pg_locks has them already.
+/// and may ask to stay so for a while (`post_auth_delay`); pg_locks has them already. It is read first, and what is read
+/// second depends on it, so that nobody gets from the one to the other in between.
 const END: &str = "
-    WITH theirs AS MATERIALIZED (SELECT pid FROM pg_stat_activity WHERE usesysid = $1)
-    SELECT ARRAY(SELECT pid FROM theirs),
-           ARRAY(SELECT CASE WHEN pg_terminate_backend(pid) THEN pid END FROM theirs),
-           ARRAY(SELECT DISTINCT k.pid FROM pg_locks k LEFT JOIN pg_stat_activity a USING (pid)
-                  WHERE k.locktype = 'virtualxid' AND a.usesysid IS NULL AND a.datid IS NULL),
+    WITH held AS MATERIALIZED (SELECT array_agg(DISTINCT pid) AS pids FROM pg_locks
+                                  WHERE locktype = 'virtualxid' AND pid IS NOT NULL),
+         seen AS MATERIALIZED (
+             SELECT s.pid, s.usesysid, s.datid
+               FROM held, pg_stat_get_activity(CASE WHEN held.pids IS NULL THEN NULL::int END) s)
+    SELECT ARRAY(SELECT pid FROM seen WHERE usesysid = $1),
+           ARRAY(SELECT CASE WHEN pg_terminate_backend(pid) THEN pid END FROM seen WHERE usesysid = $1),
+           ARRAY(SELECT unnest(pids) FROM held
+                 EXCEPT SELECT pid FROM seen WHERE usesysid IS NOT NULL OR datid IS NOT NULL),
            EXISTS (SELECT FROM pg_roles WHERE oid = $1)";
 
 const END_UNNAMED: &str = "SELECT pg_terminate_backend($1)";
@@ -150,7 +155,7 @@ pub(super) async fn silence(client: &Client, oid: u32, ended: &mut BTreeSet<i32>
         }
         before = Some(waiting);
         sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 

@@ -2,10 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod everywhere;
+mod given_on;
+mod hidden;
 #[path = "../holder/mod.rs"]
 mod holder;
+mod pooler;
 mod removal;
+mod strangers;
 mod target;
+mod watch;
+mod ways_in;
 
 use std::time::{Duration, Instant};
 
