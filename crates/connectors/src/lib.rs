@@ -13,6 +13,8 @@ mod notes;
 pub mod points;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 

@@ -8,9 +8,11 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
 pub mod slapd;
+pub mod sshd;
 mod watch;
 
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use slapd::Slapd;
+pub use sshd::Sshd;
