@@ -9,6 +9,8 @@ pub mod fake;
 mod foreign;
 #[cfg(feature = "ldap")]
 pub mod ldap;
+#[cfg(feature = "mariadb")]
+pub mod mariadb;
 mod notes;
 pub mod points;
 #[cfg(feature = "postgres")]

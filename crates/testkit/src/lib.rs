@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod examples;
+pub mod mariadb;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
@@ -11,6 +12,7 @@ pub mod slapd;
 pub mod sshd;
 mod watch;
 
+pub use mariadb::Mariadb;
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
