@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigError, FakeTarget, Kind, Password};
 use crate::store::Store;
 use async_trait::async_trait;
 use gatepass_connectors::fake::{Fake, Fault, Verb};
+use gatepass_connectors::ldap::Ldap;
 use gatepass_connectors::postgres::Postgres;
 use gatepass_connectors::{Access, Class, Connector, Found, Notes, Removed, TargetError};
 use gatepass_core::id::GrantId;
@@ -63,9 +64,12 @@ impl Targets {
     }
 }
 
-fn connector(kind: &Kind, _notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
+fn connector(kind: &Kind, notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
     Ok(match kind {
         Kind::Postgres { url, password } => Arc::new(Postgres::new(url, &read(password.as_ref())?)?),
+        Kind::Ldap { settings, password } => {
+            Arc::new(Ldap::new(settings.clone(), &read(Some(password))?, notes)?)
+        }
         Kind::Sample => Arc::new(Fake::new()),
         Kind::Fake(how) => Arc::new(Slow::new(*how)),
     })

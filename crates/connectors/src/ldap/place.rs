@@ -44,9 +44,23 @@ impl Settings {
     /// What can't work, without reading any file. No message repeats the URL.
     ///
     /// # Errors
-    /// The first fault, as a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        self.parsed().map(|_| ())
+    /// The first fault: the setting that has it, and a sentence.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        self.parsed().map_err(|message| ("url", message))?;
+        if self.bind_dn.trim().is_empty() {
+            return Err((
+                "bind_dn",
+                "bind_dn is empty, expected the DN that Gatepass signs in as".to_owned(),
+            ));
+        }
+        let message = if !self.filter.contains(PERSON) {
+            format!("the filter finds the same for everybody, expected {PERSON} in it")
+        } else if ldap3::parse_filter(self.filter.replace(PERSON, "x")).is_err() {
+            "the filter can't be read, expected one such as (mail={person})".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(("people", message))
     }
 
     /// The URL, its host and its port.
@@ -67,7 +81,7 @@ impl Settings {
         if url.scheme() == "ldaps" && self.starttls {
             return Err("ldaps:// is encrypted from the start, expected no starttls with it".to_owned());
         }
-        // Schemes the crate does not know have opaque hosts: an address in one is still text.
+        // In a scheme that the crate does not know, an address is text as well.
         let (host, shown) = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => (name.to_owned(), name.to_owned()),
             Some(Host::Ipv4(address)) => (address.to_string(), address.to_string()),
@@ -82,15 +96,6 @@ impl Settings {
         if encrypted && host.contains(':') {
             return Err("a certificate can't be checked for an IPv6 address here, expected a name".to_owned());
         }
-        if self.bind_dn.trim().is_empty() {
-            return Err("bind_dn is empty, expected the DN that Gatepass signs in as".to_owned());
-        }
-        if !self.filter.contains(PERSON) {
-            return Err(format!("the filter finds everybody the same, expected {PERSON} in it"));
-        }
-        if ldap3::parse_filter(self.filter.replace(PERSON, "x")).is_err() {
-            return Err("the filter can't be read, expected one such as (mail={person})".to_owned());
-        }
         let port = url.port().unwrap_or(if url.scheme() == "ldaps" { 636 } else { 389 });
         Ok((url, host, port))
     }
@@ -103,6 +108,7 @@ fn loopback(host: &str) -> bool {
 impl Place {
     /// Reads `ca_file`, and nothing else.
     pub fn new(settings: Settings, password: &SecretString) -> Result<Self, TargetError> {
+        settings.check().map_err(|(_, message)| TargetError::Configuration(message))?;
         let (url, host, port) = settings.parsed().map_err(TargetError::Configuration)?;
         // A directory takes a DN without a password for nobody, and says so by letting it in.
         if password.expose_secret().is_empty() {
@@ -155,7 +161,7 @@ mod tests {
             assert_eq!(settings(url).check(), Ok(()), "{url}");
         }
         for url in ["ldap://db.example", "ldap://10.0.0.1:389", "ldap://localhost.example"] {
-            assert!(settings(url).check().unwrap_err().contains("readable"), "{url}");
+            assert!(settings(url).check().unwrap_err().1.contains("readable"), "{url}");
             assert_eq!(Settings { starttls: true, ..settings(url) }.check(), Ok(()));
         }
     }
@@ -172,7 +178,7 @@ mod tests {
             "ldap://localhost:hunter2",
             "ldapi://%2frun%2fhunter2",
         ] {
-            let message = settings(url).check().unwrap_err();
+            let (_, message) = settings(url).check().unwrap_err();
             assert!(!message.contains("hunter2"), "{url}: {message}");
         }
         for filter in ["(mail=x)", "(mail={person}", "mail={person})"] {

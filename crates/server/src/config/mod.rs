@@ -3,6 +3,7 @@
 
 mod database;
 mod kept;
+mod ldap;
 mod network;
 mod place;
 mod target;

@@ -1,6 +1,7 @@
 //! `[[target]]`: the systems behind the resources, of several kinds.
 
 use super::fault;
+use super::ldap::PeopleSection;
 use gatepass_core::catalogue::Fault;
 use gatepass_core::duration;
 use serde::Deserialize;
@@ -15,27 +16,21 @@ use toml::Spanned;
 pub struct TargetSection {
     id: Spanned<String>,
     kind: Spanned<String>,
-    url: Option<Spanned<String>>,
+    pub(super) url: Option<Spanned<String>>,
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
     hosts: Option<Spanned<Vec<String>>>,
     ca_key_file: Option<Spanned<String>>,
-    bind_dn: Option<Spanned<String>>,
-    starttls: Option<Spanned<bool>>,
-    people: Option<Spanned<PeopleSection>>,
+    pub(super) ca_file: Option<Spanned<String>>,
+    pub(super) bind_dn: Option<Spanned<String>>,
+    pub(super) starttls: Option<Spanned<bool>>,
+    pub(super) people: Option<Spanned<PeopleSection>>,
+    pub(super) placeholder: Option<Spanned<String>>,
     secret_file: Option<Spanned<String>>,
     program: Option<Spanned<String>>,
     delay: Option<Spanned<String>>,
     fail_before: Option<Spanned<u32>>,
     fail_after: Option<Spanned<u32>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "validated for a kind that comes later")]
-struct PeopleSection {
-    base: String,
-    filter: String,
 }
 
 /// A target, checked.
@@ -50,6 +45,10 @@ pub enum Kind {
     Postgres {
         url: String,
         password: Option<Password>,
+    },
+    Ldap {
+        settings: gatepass_connectors::ldap::Settings,
+        password: Password,
     },
     /// Accounts kept in this process, to try Gatepass without a target.
     Sample,
@@ -93,13 +92,17 @@ const KINDS: &[(&str, &[&str], &[&str])] = &[
     ("postgres", &["url"], &["password_file", "password_env"]),
     ("mariadb", &["url"], &["password_file", "password_env"]),
     ("ssh", &["hosts", "ca_key_file"], &[]),
-    ("ldap", &["url", "bind_dn", "people"], &["password_file", "password_env", "starttls"]),
+    (
+        "ldap",
+        &["url", "bind_dn", "people"],
+        &["password_file", "password_env", "starttls", "ca_file", "placeholder"],
+    ),
     ("webhook", &["url", "secret_file"], &[]),
     ("command", &["program"], &[]),
     ("sample", &[], &[]),
     ("fake", &[], &["delay", "fail_before", "fail_after"]),
 ];
-const OFFERED: &str = "postgres";
+const OFFERED: &str = "one of command, ldap, mariadb, postgres, ssh, webhook";
 
 pub fn check(sections: Vec<TargetSection>, folder: &Path, faults: &mut Vec<Fault>) -> Vec<Checked> {
     let mut seen = BTreeSet::new();
@@ -128,9 +131,11 @@ impl TargetSection {
             at("password_env", &self.password_env),
             at("hosts", &self.hosts),
             at("ca_key_file", &self.ca_key_file),
+            at("ca_file", &self.ca_file),
             at("bind_dn", &self.bind_dn),
             at("starttls", &self.starttls),
             at("people", &self.people),
+            at("placeholder", &self.placeholder),
             at("secret_file", &self.secret_file),
             at("program", &self.program),
             at("delay", &self.delay),
@@ -163,6 +168,7 @@ impl TargetSection {
             }
         }
         let usable = match *name {
+            "ldap" => self.ldap(folder, faults),
             "postgres" => self.postgres(folder, faults),
             "sample" => Some(Kind::Sample),
             "fake" => Some(Kind::Fake(self.fake(faults))),
@@ -193,6 +199,12 @@ impl TargetSection {
                 "the URL has a password in it, expected password_file or password_env instead",
             ));
         }
+        let password = self.password(folder, faults);
+        Some(Kind::Postgres { url: text.clone(), password })
+    }
+
+    /// Where the password stands, if one is named.
+    pub(super) fn password(&self, folder: &Path, faults: &mut Vec<Fault>) -> Option<Password> {
         if let (Some(_), Some(env)) = (&self.password_file, &self.password_env) {
             faults.push(fault(env, "there are two passwords, expected either password_file or password_env"));
         }
@@ -202,7 +214,7 @@ impl TargetSection {
             (None, None) => None,
         };
         self.readable(password.as_ref(), faults);
-        Some(Kind::Postgres { url: text.clone(), password })
+        password
     }
 
     /// A password that isn't there is found by `check`, not at the first grant.

@@ -1,5 +1,5 @@
 use gatepass_server::Config;
-use gatepass_server::config::{Database, Limits, Password};
+use gatepass_server::config::{Database, Kind, Limits, Password};
 use std::path::Path;
 
 const GOOD: &str = r#"
@@ -163,6 +163,42 @@ fn the_example_is_this_format() {
     let example = include_str!("example.toml");
     let faults = parse(example).unwrap_err();
     let unavailable = faults.iter().filter(|f| f.contains("is not available in this version")).count();
-    let no_secret = faults.iter().filter(|f| f.contains("secrets/orders-pg cannot be read")).count();
-    assert_eq!((unavailable, no_secret, faults.len()), (5, 1, 6), "{faults:#?}");
+    let no_secret = faults.iter().filter(|f| f.contains("./secrets/") && f.contains("cannot be read")).count();
+    assert_eq!(unavailable + no_secret, faults.len(), "{faults:#?}");
+    assert!(no_secret >= 2, "{faults:#?}");
+}
+
+#[test]
+fn a_directory_is_checked_before_it_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "x").unwrap();
+    let target = r#"
+[server]
+name = "example.com/gatepass"
+[[target]]
+id = "directory"
+kind = "ldap"
+url = "ldap://127.0.0.1:389"
+bind_dn = "cn=gatepass,dc=example,dc=com"
+password_file = "secret"
+people = { base = "ou=people,dc=example,dc=com", filter = "(mail={person})" }
+"#;
+    let read = |text: &str| Config::parse(text, &dir.path().join("gatepass.toml"));
+    let good = read(target).unwrap();
+    let Kind::Ldap { settings, .. } = &good.targets[0].kind else { panic!("{:?}", good.targets) };
+    assert_eq!((settings.filter.as_str(), settings.starttls), ("(mail={person})", false));
+    let network = target.replace("127.0.0.1", "ldap.example.com");
+    read(&network.replace("ldap://", "ldaps://")).unwrap();
+    read(&network.replace("password_file", "starttls = true\npassword_file")).unwrap();
+    for (text, at, says) in [
+        (network, ":7:7:", "would cross the network"),
+        (target.replace("ldap://127", "http://127"), ":7:7:", "expected ldap://HOST:PORT"),
+        (target.replace("\"(mail={person})\"", "\"(mail=x)\""), ":10:10:", "expected {person}"),
+        (target.replace("password_file = \"secret\"", ""), ":8:11:", "expected password_file"),
+        (target.replace("password_file", "ca_file = \"ca.pem\"\npassword_file"), ":9:11:", "ca.pem cannot be read"),
+    ] {
+        let faults = read(&text).unwrap_err().lines;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(at) && faults[0].contains(says), "{faults:?}");
+    }
 }
