@@ -2,12 +2,15 @@
 
 mod memory;
 
-use crate::config::{Config, ConfigError, FakeTarget, Kind, Password};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, ConfigError, FakeTarget, Kind, Password, Target};
 use crate::store::Store;
 use async_trait::async_trait;
+use gatepass_connectors::command::Command;
 use gatepass_connectors::fake::{Fake, Fault, Verb};
 use gatepass_connectors::ldap::Ldap;
 use gatepass_connectors::postgres::Postgres;
+use gatepass_connectors::webhook::Webhook;
 use gatepass_connectors::{Access, Class, Connector, Found, Notes, Removed, TargetError};
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
@@ -33,7 +36,7 @@ impl Targets {
         for target in &config.targets {
             let made = match given.get(&target.id) {
                 Some(connector) => Ok(connector.clone()),
-                None => connector(&target.kind, memory.of(&target.id)),
+                None => connector(target, memory.of(&target.id)),
             };
             match made {
                 Ok(connector) => drop(targets.insert(target.id.clone(), connector)),
@@ -64,12 +67,18 @@ impl Targets {
     }
 }
 
-fn connector(kind: &Kind, notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
-    Ok(match kind {
+/// A target’s connector, which connects only when called.
+pub fn connector(target: &Target, notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
+    Ok(match &target.kind {
         Kind::Postgres { url, password } => Arc::new(Postgres::new(url, &read(password.as_ref())?)?),
         Kind::Ldap { settings, password } => {
             Arc::new(Ldap::new(settings.clone(), &read(Some(password))?, notes)?)
         }
+        Kind::Webhook(webhook) => {
+            let settings = webhook.settings(|| SystemClock.now()).map_err(TargetError::Configuration)?;
+            Arc::new(Webhook::connector(&target.id, settings)?)
+        }
+        Kind::Command(command) => Arc::new(Command::connector(&target.id, command.settings())),
         Kind::Sample => Arc::new(Fake::new()),
         Kind::Fake(how) => Arc::new(Slow::new(*how)),
     })

@@ -36,6 +36,7 @@ mod views;
 pub mod worker;
 
 pub use config::{Config, ConfigError};
+pub use connect::connector;
 pub use serve::{Options, Running, StartError, check, open_store, shared_database, start};
 
 pub(crate) use gatepass_core::Time;

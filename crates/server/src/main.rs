@@ -131,6 +131,9 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             if let Some(note) = config.database.as_ref().and_then(Database::note) {
                 eprintln!("note: {note}");
             }
+            for (target, note) in config.targets.iter().filter_map(|t| Some((&t.id, t.kind.note()?))) {
+                eprintln!("note: target “{target}”: {note}");
+            }
             Ok(())
         }
         Command::Serve { file, listen, log_format } => {

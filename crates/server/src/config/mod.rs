@@ -1,6 +1,7 @@
 //! The configuration: one TOML file with the server, the targets and the catalogue. Every fault says where it is
 //! and what was expected.
 
+mod command;
 mod database;
 mod kept;
 mod ldap;
@@ -8,12 +9,15 @@ mod network;
 mod place;
 mod target;
 mod tls;
+mod webhook;
 
+pub use command::CommandTarget;
 pub use database::Database;
 pub use kept::Kept;
 pub use network::Network;
 pub use target::{FakeTarget, Kind, Password, Target};
 pub use tls::TlsFiles;
+pub use webhook::WebhookTarget;
 
 use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
 use gatepass_core::duration;
@@ -265,6 +269,18 @@ fn spread(given: Option<Spanned<String>>, faults: &mut Vec<Fault>) -> Duration {
             SPREAD
         }
     }
+}
+
+/// How long one call of a target may take.
+fn limit(given: Option<&Spanned<String>>, unset: Duration, faults: &mut Vec<Fault>) -> Duration {
+    let Some(given) = given else { return unset };
+    let message = match duration::parse(given.get_ref()) {
+        Ok(seconds @ 1..=300) => return Duration::from_secs(seconds.into()),
+        Ok(_) => format!("“{}” is out of bounds, expected 1s to 5m", given.get_ref()),
+        Err(message) => message,
+    };
+    faults.push(fault(given, message));
+    unset
 }
 
 /// `HOST:PORT`, the host a name or an address.

@@ -1,6 +1,8 @@
 //! `[[target]]`: the systems behind the resources, of several kinds.
 
+use super::command::{self, CommandTarget};
 use super::fault;
+use super::webhook::{self, WebhookTarget};
 use super::ldap::PeopleSection;
 use gatepass_core::catalogue::Fault;
 use gatepass_core::duration;
@@ -26,8 +28,11 @@ pub struct TargetSection {
     pub(super) starttls: Option<Spanned<bool>>,
     pub(super) people: Option<Spanned<PeopleSection>>,
     pub(super) placeholder: Option<Spanned<String>>,
-    secret_file: Option<Spanned<String>>,
-    program: Option<Spanned<String>>,
+    pub(super) secret_file: Option<Spanned<String>>,
+    pub(super) program: Option<Spanned<String>>,
+    pub(super) private: Option<Spanned<Vec<String>>>,
+    pub(super) env: Option<Spanned<Vec<String>>>,
+    pub(super) timeout: Option<Spanned<String>>,
     delay: Option<Spanned<String>>,
     fail_before: Option<Spanned<u32>>,
     fail_after: Option<Spanned<u32>>,
@@ -50,10 +55,22 @@ pub enum Kind {
         settings: gatepass_connectors::ldap::Settings,
         password: Password,
     },
+    Webhook(WebhookTarget),
+    Command(CommandTarget),
     /// Accounts kept in this process, to try Gatepass without a target.
     Sample,
     /// For tests and measurements: accounts kept in this process, with faults.
     Fake(FakeTarget),
+}
+
+impl Kind {
+    /// What an operator should know although nothing is wrong.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Command(command) => command.note(),
+            _ => None,
+        }
+    }
 }
 
 /// How a fake target misbehaves.
@@ -97,8 +114,8 @@ const KINDS: &[(&str, &[&str], &[&str])] = &[
         &["url", "bind_dn", "people"],
         &["password_file", "password_env", "starttls", "ca_file", "placeholder"],
     ),
-    ("webhook", &["url", "secret_file"], &[]),
-    ("command", &["program"], &[]),
+    ("webhook", &["url", "secret_file"], &["ca_file", "private", "timeout"]),
+    ("command", &["program"], &["env", "timeout"]),
     ("sample", &[], &[]),
     ("fake", &[], &["delay", "fail_before", "fail_after"]),
 ];
@@ -138,6 +155,9 @@ impl TargetSection {
             at("placeholder", &self.placeholder),
             at("secret_file", &self.secret_file),
             at("program", &self.program),
+            at("private", &self.private),
+            at("env", &self.env),
+            at("timeout", &self.timeout),
             at("delay", &self.delay),
             at("fail_before", &self.fail_before),
             at("fail_after", &self.fail_after),
@@ -170,6 +190,8 @@ impl TargetSection {
         let usable = match *name {
             "ldap" => self.ldap(folder, faults),
             "postgres" => self.postgres(folder, faults),
+            "webhook" => webhook::check(&self, folder, faults),
+            "command" => command::check(&self, faults),
             "sample" => Some(Kind::Sample),
             "fake" => Some(Kind::Fake(self.fake(faults))),
             other => {

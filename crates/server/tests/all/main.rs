@@ -9,6 +9,7 @@ mod doctor;
 mod drift;
 mod drift_kept;
 mod enroll;
+mod foreign;
 mod full_disk;
 mod grants;
 mod health;
