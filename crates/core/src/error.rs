@@ -69,6 +69,7 @@ codes! {
     RateLimited = 429, "Too many requests from this device; try again shortly.";
     NoApprovers = 422, "Nobody who could approve this is left; an admin has to change the catalogue.";
     DiskFull = 507, "The server cannot write: its disk is full. Nothing was changed.";
+    LogHeld = 409, "The server’s log is older than what was seen of it. Nothing is written until whoever runs the server settles that.";
     Unavailable = 503, "The server cannot answer now. Try again in a moment: nothing is done twice.";
     Internal = 500, "Something went wrong in the server. Nothing was changed.";
     // Said by `/readyz` only.

@@ -5,7 +5,7 @@ use crate::catalogue::Session;
 use crate::drift::{Found, Who};
 use crate::id::{DeviceId, DriftId, EventId, GrantId, Number, PersonId, RequestId};
 use crate::text::Digest;
-use crate::wire::{EndCause, Removal, SignedCommand};
+use crate::wire::{EndCause, Head, Removal, SignedCommand};
 use serde::{Deserialize, Serialize};
 
 /// One event. Its position is not part of it: the sequencer gives it later.
@@ -72,6 +72,10 @@ pub struct Rule {
 pub enum Fact {
     #[serde(rename = "catalogue.published")]
     CataloguePublished { catalogue: Digest },
+    /// An older copy of the database was put in the place of the one that had the log up to `lost`, and whoever runs the
+    /// server said that it goes on from there.
+    #[serde(rename = "log.recovered")]
+    LogRecovered { lost: Head },
     /// A person was added or changed. `details` is the salted digest of handle and name.
     #[serde(rename = "person.recorded")]
     PersonRecorded { person: PersonId, groups: Vec<String>, auditor: bool, admin: bool, details: Digest },
@@ -187,6 +191,7 @@ impl Fact {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::CataloguePublished { .. } => "catalogue.published",
+            Self::LogRecovered { .. } => "log.recovered",
             Self::PersonRecorded { .. } => "person.recorded",
             Self::DeviceEnrolled { .. } => "device.enrolled",
             Self::PersonRevoked { .. } => "person.revoked",

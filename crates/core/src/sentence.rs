@@ -81,6 +81,10 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
         Fact::CataloguePublished { catalogue } => {
             who.glue(" published catalogue ").fact(catalogue.0.chars().take(12).collect::<String>())
         }
+        Fact::LogRecovered { lost } => who.glue(format!(
+            " continues the log from an older copy; what came after it, up to position {}, is lost",
+            lost.size
+        )),
         Fact::PersonRecorded { person, groups, .. } => {
             let named = who.glue(" recorded ").fact(lens.person(*person).name);
             if groups.is_empty() {

@@ -10,6 +10,7 @@ use crate::jobs::{Away, TargetClocks};
 use crate::limits::RateLimits;
 use crate::people::{People, Snapshot};
 use crate::reconcile::Suspects;
+use crate::seen::Held;
 use crate::store::{
     Change, Committed, Job, Lookup, Recorded, Row, Sealed, Settle, Settled, Store, StoreError,
 };
@@ -50,6 +51,7 @@ pub struct Inner {
     pub suspects: Suspects,
     pub away: Away,
     pub clocks: TargetClocks,
+    pub held: Held,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -114,6 +116,12 @@ impl App {
             return Err(problem);
         }
         self.limits.device(body.device)?;
+        let person = people.device(body.device).ok_or(Code::UnknownDevice)?.person;
+        if let Some(head) = &body.head
+            && !self.held.claimed(&*self.store, person, head).await?
+        {
+            return Err(Code::LogHeld.into());
+        }
         Ok((body, people))
     }
 
@@ -203,6 +211,9 @@ impl App {
     }
 
     pub async fn commit(&self, change: Change) -> Result<Committed, StoreError> {
+        if !change.events.is_empty() && self.held.is() {
+            return Err(StoreError::Held);
+        }
         let jobs = !change.jobs.is_empty() || change.settle.is_some();
         let done = self.store.commit(change).await;
         if matches!(done, Err(StoreError::Disabled)) {

@@ -56,6 +56,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Repeated(_) => Code::IdReused.into(),
             StoreError::AlreadyJoined => Code::InviteUsed.into(),
+            StoreError::Held => Code::LogHeld.into(),
             StoreError::Disabled => Code::DeviceDisabled.into(),
             StoreError::Conflict | StoreError::LeaseLost => Code::Unavailable.into(),
             StoreError::Away(message) => {

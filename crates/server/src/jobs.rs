@@ -18,6 +18,7 @@ mod ahead;
 mod away;
 mod end;
 mod guard;
+mod held;
 mod lease;
 mod provision;
 
@@ -56,6 +57,9 @@ async fn claim(app: &App, leases: &Leases) {
     let mut running: JoinSet<()> = JoinSet::new();
     let mut heads = app.store.heads();
     while !*app.stopping.borrow() {
+        if app.held.is() {
+            return held::run(app).await;
+        }
         let now = app.clock.now();
         let next = match app.store.claim(now, now + length, leases.room(room())).await {
             Ok(claimed) => {
@@ -103,7 +107,9 @@ async fn end_unwritten(app: &App, now: Time) {
     match app.store.due_ends(now).await {
         Ok(jobs) => {
             futures_util::stream::iter(&jobs)
-                .for_each_concurrent(PER_TARGET, |job| end::remove_unwritten(app, job))
+                .for_each_concurrent(PER_TARGET, async |job| {
+                    end::remove_unwritten(app, job).await;
+                })
                 .await
         }
         Err(error) => tracing::error!(%error, "could not read which accesses are to end"),

@@ -25,6 +25,7 @@ mod reconcile;
 pub mod revoke;
 mod router;
 mod routes;
+pub mod seen;
 mod serve;
 pub mod store;
 mod tail;

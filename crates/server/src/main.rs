@@ -9,6 +9,7 @@ use gatepass_server::backup;
 use gatepass_server::clock::{Clock as _, SystemClock};
 use gatepass_server::config::{Database, Kept};
 use gatepass_server::invite::{Invitation, invite};
+use gatepass_server::seen;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
+    /// Go on from an older copy of the data that was put there by hand, and say so in the log. For a server that refuses to
+    /// write because it saw more of the log than there is.
+    Recover(command::Recover),
     /// Look at everything that a server with this configuration depends on; exits with 1 when anything fails.
     Doctor(command::Doctor),
     /// Move the data of a server that does not run into the shared PostgreSQL, which is empty.
@@ -156,6 +160,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             true => Ok(()),
             false => std::process::exit(1),
         },
+        Command::Recover(recover) => recover.run().await,
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::RevokeAll(revoke_all) => revoke_all.run().await,
@@ -173,6 +178,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let invitation =
                 Invitation { handle: person, name: name.trim().to_owned(), groups, auditor, admin };
             let store = gatepass_server::open_store(&config, Default::default()).await?;
+            seen::check(&*store, &config.data).await?;
             let invited = invite(&*store, &config, invitation, SystemClock.now()).await?;
             if json {
                 println!("{}", serde_json::to_string(&invited)?);

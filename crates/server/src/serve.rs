@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::invite::EFFECTIVE_URL;
 use crate::limits::RateLimits;
 use crate::people::People;
+use crate::seen::{self, Held};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Change, Recorded, Store, StoreError};
@@ -152,6 +153,7 @@ const AWAY: Duration = Duration::from_secs(1);
 pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
     crate::metrics::start(&config.data);
     let targets = Targets::new(&config, &options.connectors)?;
+    connect::make_missing(&config)?;
     let given = options.clock.is_some();
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
     let tls = config.tls.clone().map(|files| tls::Current::load(files, clock.now())).transpose()?;
@@ -176,6 +178,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping).await?;
     when_there(|| publish(&app, &url)).await?;
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
+    tasks.0.push(tokio::spawn(seen::follow(app.clone())));
     if workers {
         tasks.0.extend(work(&app));
     }
@@ -198,6 +201,10 @@ pub(crate) async fn assemble(
         Some(given) => given,
         None => when_there(|| clock_of(&*store)).await?,
     };
+    let held = Held::new(&config.data, when_there(|| seen::lost(&*store, &config.data)).await?);
+    if let Some(known) = seen::time(&config.data) {
+        clock.at_least(known);
+    }
     targets.remember_in(store.clone());
     when_there(|| store.reclaim()).await?;
     let people = when_there(|| People::load(&*store)).await?;
@@ -219,8 +226,13 @@ pub(crate) async fn assemble(
         suspects: Default::default(),
         away: Default::default(),
         clocks: Default::default(),
+        held,
         stopping,
     }));
+    if let Err(error) = seen::begin(&app).await {
+        // It serves all the same: only an old copy of the database would not be noticed.
+        tracing::error!(%error, alarm = true, "what was seen of the log is not kept");
+    }
     Ok((app, lock))
 }
 
@@ -293,7 +305,7 @@ async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
     let last = app.store.setting(PUBLISHED).await?.unwrap_or_default();
     // The hash, and which publication it was.
     let (hash, count) = last.split_once(' ').unwrap_or((&last, "0"));
-    if hash == app.catalogue_hash.0 {
+    if hash == app.catalogue_hash.0 || app.held.is() {
         return app.commit(Change { settings: keep, ..Change::default() }).await.map(|_| ());
     }
     let count = count.parse::<u64>().unwrap_or(0) + 1;

@@ -41,6 +41,7 @@ pub async fn start(config: Config, options: Options) -> Result<Worker, StartErro
     }
     let (app, _) = serve::assemble(config, targets, options.clock, options.sqlite, stopping).await?;
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(serve::follow(app.clone()))]);
+    tasks.0.push(tokio::spawn(crate::seen::follow(app.clone())));
     tasks.0.extend(serve::work(&app));
     gate.open(router::of_worker(app.clone()));
     tracing::info!("working");

@@ -5,6 +5,7 @@ use super::{
     BUSY, BackupError, Contents, DATABASE, beside, claim, failed, folder, named, replace, sync_folder,
 };
 use crate::Time;
+use crate::seen;
 use crate::serve::{self, MOVED};
 use gatepass_core::wire::Head;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
@@ -57,7 +58,10 @@ pub fn restore(data: &Path, from: &Path, now: Time) -> Result<Restored, BackupEr
         .and_then(|()| check(&new))
         .and_then(|contents| stay(&new).map(|()| contents))
         .map_err(|error| named(error, &new, from))
-        .and_then(|contents| exchange(&new, &place, contents, now));
+        .and_then(|contents| exchange(&new, &place, contents, now))
+        .and_then(|done| {
+            seen::restored(data, &done.contents.head).map_err(failed(data, "written")).map(|()| done)
+        });
     if done.is_err() {
         let _ = std::fs::remove_file(&new);
     }

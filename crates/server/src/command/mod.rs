@@ -3,11 +3,13 @@
 mod doctor;
 mod import;
 mod migrate;
+mod recover;
 mod revoke_all;
 mod serve;
 
 pub use doctor::Doctor;
 pub use import::Import;
 pub use migrate::Migrate;
+pub use recover::Recover;
 pub use revoke_all::RevokeAll;
 pub use serve::{serve, work};

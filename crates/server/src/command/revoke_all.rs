@@ -3,7 +3,7 @@
 use clap::Args;
 use gatepass_server::clock::{Clock as _, SystemClock};
 use gatepass_server::revoke::{Ended, at_console};
-use gatepass_server::{Config, open_store};
+use gatepass_server::{Config, open_store, seen};
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -25,6 +25,7 @@ impl RevokeAll {
     pub async fn run(self) -> Result<(), Box<dyn Error>> {
         let config = Config::load(&self.config)?;
         let store = open_store(&config, Default::default()).await?;
+        seen::check(&*store, &config.data).await?;
         let now = store.clock().map_or_else(|| SystemClock.now(), |clock| clock.now());
         let ended = at_console(&*store, self.person.trim(), self.reason.trim(), now).await?;
         if self.json {

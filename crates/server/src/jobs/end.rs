@@ -33,8 +33,8 @@ pub async fn run(app: &App, job: &Job) -> Result<(), StoreError> {
 }
 
 /// Ends an access that is due although nothing can be written down: an end does not wait for room on a disk. The
-/// job stays, and tells of it when there is room.
-pub async fn remove_unwritten(app: &App, job: &Job) {
+/// job stays, and tells of it when there is room. Answers whether it is gone.
+pub async fn remove_unwritten(app: &App, job: &Job) -> bool {
     let held = row(app, job).await.ok().flatten().and_then(|r| r.request.grant);
     let due = held.is_some_and(|g| {
         !g.over() && (g.state == GrantState::Ending || app.clock.now() >= g.ends_at.unwrap_or(g.latest_end))
@@ -42,13 +42,15 @@ pub async fn remove_unwritten(app: &App, job: &Job) {
     if let (true, Ok(connector)) = (due, app.targets.get(&job.target)) {
         match connector.remove(GrantId(job.subject)).await {
             Ok(_) => {
-                tracing::error!(grant = %job.subject, alarm = true, "ended an access without writing it down")
+                tracing::error!(grant = %job.subject, alarm = true, "ended an access without writing it down");
+                return true;
             }
             Err(error) => {
                 tracing::error!(%error, grant = %job.subject, alarm = true, "an access could not be removed")
             }
         }
     }
+    false
 }
 
 /// The end is later than the job had it, or the grant is over already.

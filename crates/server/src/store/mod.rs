@@ -296,6 +296,9 @@ pub enum StoreError {
     /// Another worker holds the job now, or it is gone.
     #[error("the lease of the job was lost")]
     LeaseLost,
+    /// The log is not the one that was seen before.
+    #[error("{}", crate::seen::WHAT)]
+    Held,
     #[error("the disk is full")]
     Full,
     /// The database does not answer, or takes no more connections. Whether a write happened is not known.
