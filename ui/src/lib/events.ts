@@ -19,6 +19,11 @@ const LOOKS: Readonly<Record<string, readonly [IconName, string]>> = {
   'grant.ending': ['timer', ''],
   'grant.ended': ['shield-check', 'is-ok'],
   'grant.failed': ['circle-x', 'is-danger'],
+  'access.removed': ['shield-alert', 'is-danger'],
+  'drift.found': ['shield-alert', 'is-danger'],
+  'drift.known': ['check', ''],
+  'drift.unknown': ['undo-2', ''],
+  'drift.gone': ['circle-check', 'is-ok'],
 }
 
 export function eventLook(kind: string): { icon: IconName; tone: string } {

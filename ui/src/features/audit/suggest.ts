@@ -12,7 +12,7 @@ export interface Suggestion {
   icon: IconName
 }
 
-const OUTCOMES = ['approved', 'denied', 'withdrawn', 'lapsed', 'active', 'ended', 'expired', 'returned', 'revoked', 'failed']
+const OUTCOMES = ['approved', 'denied', 'withdrawn', 'lapsed', 'active', 'ended', 'expired', 'returned', 'revoked', 'failed', 'missing']
 
 /** Values worth offering for what was typed: people, resources, kinds and outcomes this device knows. */
 export function suggest(app: App, typed: string): Suggestion[] {

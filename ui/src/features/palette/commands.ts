@@ -87,6 +87,7 @@ function general(app: App): Command[] {
     to('review', 'inbox', 'To review', ['G', 'I'], '/review'),
     to('access', 'key-round', 'My access', ['G', 'M'], '/access'),
     to('requests', 'send', 'Requests', ['G', 'Q'], '/requests'),
+    to('now', 'activity', 'Right now', ['G', 'N'], '/now'),
     to('audit', 'scroll-text', 'Audit', ['G', 'A'], '/audit'),
     to('settings', 'settings', 'Settings', ['Ctrl', ','], '/settings'),
     to('shortcuts', 'keyboard', 'Shortcuts', ['?'], '/settings/shortcuts'),

@@ -3,6 +3,7 @@
 import type { Ask } from '$lib/generated/Ask'
 import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DecisionDraft } from '$lib/generated/DecisionDraft'
+import type { DriftView } from '$lib/generated/DriftView'
 import type { EventDetail } from '$lib/generated/EventDetail'
 import type { EventPage } from '$lib/generated/EventPage'
 import type { EventQuery } from '$lib/generated/EventQuery'
@@ -18,7 +19,7 @@ import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
 
 /** What may have changed in the desktop process; the payload is never the data. */
-export type Topic = 'status' | 'requests' | 'grants' | 'events' | 'catalogue' | 'settings'
+export type Topic = 'status' | 'requests' | 'grants' | 'drift' | 'events' | 'catalogue' | 'settings'
 
 /** A link for the second person of a trial, and what to run to open their window. */
 export interface TrialInvite {
@@ -41,6 +42,10 @@ export interface Backend {
   request(id: string): Promise<RequestView>
   timeline(request: string): Promise<EventView[]>
   grants(): Promise<GrantView[]>
+  /** Access on targets that no grant explains; what is gone comes last. */
+  drift(): Promise<DriftView[]>
+  markKnown(drift: string, revision: number, reason: string): Promise<DriftView>
+  markUnknown(drift: string, revision: number, reason: string): Promise<DriftView>
   prepareDecision(draft: DecisionDraft): Promise<Prepared>
   /** Sending the same prepared decision twice is one decision. */
   sendPrepared(id: string): Promise<RequestView>

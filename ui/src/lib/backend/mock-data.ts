@@ -1,5 +1,6 @@
 /** People, resources and history for looking at the window without a desktop process. Never in the product. */
 
+import type { DriftView } from '$lib/generated/DriftView'
 import type { EventView } from '$lib/generated/EventView'
 import type { Given } from '$lib/generated/Given'
 import type { GrantView } from '$lib/generated/GrantView'
@@ -89,7 +90,7 @@ export function status(now: number): Status {
     },
     server_name: 'gate.fernhill.example', server_url: 'https://gate.fernhill.example', online: true, problem: null,
     synced_at: iso(now), verified_to: 48_213, verified_at: iso(now - MIN), mismatch: false, clock_offset_ms: 0,
-    keystore: 'keyring', trial: false, to_review: 0, active: 0,
+    keystore: 'keyring', trial: false, to_review: 0, active: 0, drift: 0,
   }
 }
 
@@ -187,6 +188,22 @@ export function world(now: number): World {
     }),
   ]
   return { requests, grants, events: history(now, requests) }
+}
+
+/** Access that no grant explains: one open, one known. */
+export function drift(now: number): DriftView[] {
+  const made = (n: number, name: string, more: Partial<DriftView>): DriftView => ({
+    id: `0193d000-0000-7000-8000-00000000000${n}`, revision: 1, state: 'open', target: 'orders-pg', kind: 'postgres', name, more: null,
+    grants: ['orders_writer'], resources: ['orders-db'], resource_names: ['Orders database'], environment: 'production',
+    found_at: iso(now - 52 * MIN), changed_at: iso(now - 52 * MIN), known: null, gone_at: null, can_mark: true, ...more,
+  })
+  return [
+    made(1, 'deploy_old', {}),
+    made(2, 'metrics_ro', {
+      state: 'known', revision: 2, grants: ['orders_reader'], found_at: iso(now - 900 * HOUR), changed_at: iso(now - 900 * HOUR),
+      known: { by: P.noor, at: iso(now - 899 * HOUR), reason: 'Monitoring, agreed in INC-1932.' },
+    }),
+  ]
 }
 
 function history(now: number, requests: RequestView[]): EventView[] {

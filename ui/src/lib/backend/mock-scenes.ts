@@ -20,8 +20,9 @@ export function scene(query: URLSearchParams): MockBackend {
     case 'nothing':
       mock.requestsNow = []
       mock.grantsNow = []
+      mock.driftNow = []
       mock.eventsNow = []
-      mock.statusNow = { ...mock.statusNow, to_review: 0, active: 0 }
+      mock.statusNow = { ...mock.statusNow, to_review: 0, active: 0, drift: 0 }
       break
     case 'ending': {
       const [first, second] = mock.grantsNow

@@ -2,6 +2,7 @@ import type { Ask } from '$lib/generated/Ask'
 import type { Code } from '$lib/generated/Code'
 import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DecisionDraft } from '$lib/generated/DecisionDraft'
+import type { DriftView } from '$lib/generated/DriftView'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
@@ -13,7 +14,7 @@ import type { RoleView } from '$lib/generated/RoleView'
 import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
 import type { Backend, Topic } from './index'
-import { CATALOGUE, P, SETTINGS, digest, iso, makeGrant, makeRequest, need, newId, status, world } from './mock-data'
+import { CATALOGUE, P, SETTINGS, digest, drift, iso, makeGrant, makeRequest, need, newId, status, world } from './mock-data'
 
 const refuse = (code: Code, message: string): never => {
   throw { code, message } satisfies Failure
@@ -27,6 +28,7 @@ export class MockBackend implements Backend {
   requestsNow: RequestView[]
   grantsNow: GrantView[]
   eventsNow: EventView[]
+  driftNow: DriftView[]
   statusNow: Status
   settingsNow: Settings = { ...SETTINGS }
   password = 'xK4-qTz9-vW2m-h7Rd'
@@ -41,6 +43,7 @@ export class MockBackend implements Backend {
     this.requestsNow = made.requests
     this.grantsNow = made.grants
     this.eventsNow = made.events
+    this.driftNow = drift(now())
     this.statusNow = status(now())
     this.#count()
   }
@@ -147,6 +150,12 @@ export class MockBackend implements Backend {
       return this.#then(made, 'requests', 'grants', 'status', 'events')
     })
 
+  drift = () => this.#call('drift', [], () => this.driftNow)
+  markKnown = (id: string, revision: number, reason: string) =>
+    this.#call('markKnown', [id, revision, reason], () => this.#mark(id, revision, { by: P.mara, at: iso(this.now()), reason }))
+  markUnknown = (id: string, revision: number, reason: string) =>
+    this.#call('markUnknown', [id, revision, reason], () => this.#mark(id, revision, null))
+
   prepareDecision = (draft: DecisionDraft) =>
     this.#call('prepareDecision', [draft], () => {
       if (draft.verdict === 'deny' && !draft.note?.trim()) refuse('reason_required', 'A denial needs a reason.')
@@ -250,6 +259,7 @@ export class MockBackend implements Backend {
 
   #count(): void {
     this.statusNow.to_review = this.requestsNow.filter((r) => r.can_decide).length
+    this.statusNow.drift = this.driftNow.filter((d) => d.state === 'open').length
     this.statusNow.active = this.grantsNow.filter((g) => g.mine && ['scheduled', 'provisioning', 'active', 'ending'].includes(g.state)).length
   }
 
@@ -290,6 +300,14 @@ export class MockBackend implements Backend {
     Object.assign(request, { state: 'approved', decided_at: iso(this.now()) })
     const ends_at = iso(this.now() + request.allowed_s * 1000)
     this.grantsNow.push(makeGrant(request, { state: 'active', starts_at: iso(this.now()), ends_at }))
+  }
+
+  #mark(id: string, revision: number, known: DriftView['known']): DriftView {
+    this.#online()
+    const drift = this.driftNow.find((d) => d.id === id) ?? refuse('not_found', 'There is no such thing, or you may not see it.')
+    if (drift.revision !== revision) refuse('stale_revision', 'It changed after it was shown to you.')
+    Object.assign(drift, { known, state: known ? 'known' : 'open', revision: revision + 1 })
+    return this.#then(drift, 'drift', 'status', 'events')
   }
 
   #end(id: string, end: 'returned' | 'revoked', reason: string | null): GrantView {

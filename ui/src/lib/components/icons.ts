@@ -1,5 +1,6 @@
 /** The icons this window uses, each imported alone so that no other is bundled. */
 
+import Activity from '@lucide/svelte/icons/activity'
 import Braces from '@lucide/svelte/icons/braces'
 import Bell from '@lucide/svelte/icons/bell'
 import CalendarClock from '@lucide/svelte/icons/calendar-clock'
@@ -58,6 +59,7 @@ import WifiOff from '@lucide/svelte/icons/wifi-off'
 import X from '@lucide/svelte/icons/x'
 
 export const ICONS = {
+  activity: Activity,
   braces: Braces,
   bell: Bell,
   'calendar-clock': CalendarClock,

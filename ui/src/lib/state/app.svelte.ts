@@ -19,6 +19,7 @@ export class App {
   readonly settings
   readonly requests
   readonly grants
+  readonly drift
   readonly catalogue
   /** Grows when the log did; lists of events read again. */
   eventsVersion = $state(0)
@@ -42,6 +43,7 @@ export class App {
     this.settings = new Loaded(async () => this.#apply(await backend.settings()))
     this.requests = new Loaded(() => backend.requests())
     this.grants = new Loaded(() => backend.grants())
+    this.drift = new Loaded(() => backend.drift())
     this.catalogue = new Loaded(() => backend.catalogue())
   }
 
@@ -66,6 +68,7 @@ export class App {
 
   async readAll(): Promise<void> {
     void this.catalogue.reload()
+    void this.drift.reload()
     await Promise.all([this.requests.reload(), this.grants.reload()])
   }
 
@@ -73,6 +76,7 @@ export class App {
   forget(): void {
     this.requests.clear()
     this.grants.clear()
+    this.drift.clear()
     this.catalogue.clear()
   }
 
@@ -82,6 +86,7 @@ export class App {
     if (this.status.value && !this.status.value.me) return
     if (topics.includes('requests')) void this.requests.reload()
     if (topics.includes('grants')) void this.grants.reload()
+    if (topics.includes('drift')) void this.drift.reload()
     if (topics.includes('catalogue')) void this.catalogue.reload()
     if (topics.includes('events')) this.eventsVersion++
   }
