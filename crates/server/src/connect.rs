@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use gatepass_connectors::command::Command;
 use gatepass_connectors::fake::{Fake, Fault, Verb};
 use gatepass_connectors::ldap::Ldap;
+use gatepass_connectors::mariadb::Mariadb;
 use gatepass_connectors::postgres::Postgres;
 use gatepass_connectors::webhook::Webhook;
 use gatepass_connectors::{Access, Class, Connector, Found, Notes, Removed, TargetError};
@@ -79,6 +80,10 @@ pub fn connector(target: &Target, notes: Arc<dyn Notes>) -> Result<Arc<dyn Conne
             Arc::new(Webhook::connector(&target.id, settings)?)
         }
         Kind::Command(command) => Arc::new(Command::connector(&target.id, command.settings())),
+        Kind::Mariadb(mariadb) => {
+            let connector = Mariadb::new(&mariadb.url, &read(mariadb.password.as_ref())?)?;
+            Arc::new(connector.from_host(&mariadb.account_host))
+        }
         Kind::Sample => Arc::new(Fake::new()),
         Kind::Fake(how) => Arc::new(Slow::new(*how)),
     })

@@ -2,6 +2,7 @@
 
 use super::command::{self, CommandTarget};
 use super::fault;
+use super::mariadb::MariadbTarget;
 use super::webhook::{self, WebhookTarget};
 use super::ldap::PeopleSection;
 use gatepass_core::catalogue::Fault;
@@ -21,6 +22,7 @@ pub struct TargetSection {
     pub(super) url: Option<Spanned<String>>,
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
+    pub(super) account_host: Option<Spanned<String>>,
     hosts: Option<Spanned<Vec<String>>>,
     ca_key_file: Option<Spanned<String>>,
     pub(super) ca_file: Option<Spanned<String>>,
@@ -55,6 +57,7 @@ pub enum Kind {
         settings: gatepass_connectors::ldap::Settings,
         password: Password,
     },
+    Mariadb(MariadbTarget),
     Webhook(WebhookTarget),
     Command(CommandTarget),
     /// Accounts kept in this process, to try Gatepass without a target.
@@ -107,7 +110,7 @@ impl Checked {
 /// What each kind needs and may have. `sample` and `fake` are not offered to people.
 const KINDS: &[(&str, &[&str], &[&str])] = &[
     ("postgres", &["url"], &["password_file", "password_env"]),
-    ("mariadb", &["url"], &["password_file", "password_env"]),
+    ("mariadb", &["url"], &["password_file", "password_env", "account_host"]),
     ("ssh", &["hosts", "ca_key_file"], &[]),
     (
         "ldap",
@@ -146,6 +149,7 @@ impl TargetSection {
             at("url", &self.url),
             at("password_file", &self.password_file),
             at("password_env", &self.password_env),
+            at("account_host", &self.account_host),
             at("hosts", &self.hosts),
             at("ca_key_file", &self.ca_key_file),
             at("ca_file", &self.ca_file),
@@ -189,6 +193,7 @@ impl TargetSection {
         }
         let usable = match *name {
             "ldap" => self.ldap(folder, faults),
+            "mariadb" => self.mariadb(folder, faults),
             "postgres" => self.postgres(folder, faults),
             "webhook" => webhook::check(&self, folder, faults),
             "command" => command::check(&self, faults),

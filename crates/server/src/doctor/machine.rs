@@ -19,6 +19,10 @@ const NOTHING: u64 = 100 << 20;
 pub fn files(config: &Config) -> Vec<Finding> {
     let of_targets = config.targets.iter().filter_map(|target| match &target.kind {
         Kind::Postgres { password: Some(Password::File(path)), .. } => Some(path),
+        Kind::Mariadb(target) => match &target.password {
+            Some(Password::File(path)) => Some(path),
+            _ => None,
+        },
         _ => None,
     });
     let of_database = config.database.iter().filter_map(|database| match &database.password {
