@@ -11,6 +11,7 @@ use gatepass_connectors::fake::{Fake, Fault, Verb};
 use gatepass_connectors::ldap::Ldap;
 use gatepass_connectors::mariadb::Mariadb;
 use gatepass_connectors::postgres::Postgres;
+use gatepass_connectors::ssh::{self, Authority, Ssh};
 use gatepass_connectors::webhook::Webhook;
 use gatepass_connectors::{Access, Class, Connector, Found, Notes, Removed, TargetError};
 use gatepass_core::id::GrantId;
@@ -84,9 +85,29 @@ pub fn connector(target: &Target, notes: Arc<dyn Notes>) -> Result<Arc<dyn Conne
             let connector = Mariadb::new(&mariadb.url, &read(mariadb.password.as_ref())?)?;
             Arc::new(connector.from_host(&mariadb.account_host))
         }
+        Kind::Ssh(options) => {
+            // One that is there is told of now if it can't be used; one that is not is made at the start.
+            if options.ca_key_file.exists() {
+                Authority::read(&options.ca_key_file)?;
+            }
+            Arc::new(Ssh::new(options.clone(), notes, Arc::new(|| SystemClock.now())))
+        }
         Kind::Sample => Arc::new(Fake::new()),
         Kind::Fake(how) => Arc::new(Slow::new(*how)),
     })
+}
+
+/// Makes what a target begins with and that is not there yet: an authority's key.
+pub fn make_missing(config: &Config) -> Result<(), ConfigError> {
+    let mut lines = Vec::new();
+    for target in &config.targets {
+        if let Kind::Ssh(options) = &target.kind
+            && let Err(error) = ssh::ensure(&options.ca_key_file)
+        {
+            lines.push(format!("{}: target “{}”: {error}", config.file.display(), target.id));
+        }
+    }
+    if lines.is_empty() { Ok(()) } else { Err(ConfigError { lines }) }
 }
 
 /// The password as it stands there now; empty when none is configured.

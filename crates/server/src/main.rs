@@ -96,6 +96,8 @@ enum Command {
     /// End everything of a person who left or lost a device: their accesses, their devices, what they asked for and
     /// what they approved of requests that wait. Beside a running server, or without: then at its next start.
     RevokeAll(command::RevokeAll),
+    /// Print the line that hosts of an ssh target trust, and make its key when it is not there.
+    SshCa(command::SshCa),
     /// Change the key that tokens are stamped with. Running servers take it up by themselves, and nobody has to
     /// sign in again: what the key before stamped stays good until it ends.
     RotateTokenKey(File),
@@ -164,6 +166,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::RevokeAll(revoke_all) => revoke_all.run().await,
+        Command::SshCa(authority) => authority.run(),
         Command::RotateTokenKey(file) => {
             let config = Config::load(&file.config)?;
             let store = gatepass_server::open_store(&config, Default::default()).await?;

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
-use crate::routes::{catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, stream};
+use crate::routes::{catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
@@ -47,6 +47,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(drift::known))
         .routes(routes!(drift::unknown))
         .routes(routes!(stream::stream))
+        .routes(routes!(ssh::krl))
         .routes(routes!(log::events))
         .routes(routes!(log::head))
         .routes(routes!(health::healthz))

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::connect::Targets;
+use crate::connect::{self, Targets};
 use crate::gate::Gate;
 use crate::serve::{self, Options, StartError, Tasks};
 use crate::store::Store;
@@ -30,6 +30,7 @@ pub async fn start(config: Config, options: Options) -> Result<Worker, StartErro
     }
     crate::metrics::start(&config.data);
     let targets = Targets::new(&config, &options.connectors)?;
+    connect::make_missing(&config)?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(Gate::default());
     let (mut tasks, mut metrics) = (Tasks(Vec::new()), None);

@@ -6,6 +6,7 @@ mod migrate;
 mod recover;
 mod revoke_all;
 mod serve;
+mod ssh_ca;
 
 pub use doctor::Doctor;
 pub use import::Import;
@@ -13,3 +14,4 @@ pub use migrate::Migrate;
 pub use recover::Recover;
 pub use revoke_all::RevokeAll;
 pub use serve::{serve, work};
+pub use ssh_ca::SshCa;

@@ -2,6 +2,7 @@
 
 use super::command::{self, CommandTarget};
 use super::fault;
+use super::ssh::ControlSection;
 use super::mariadb::MariadbTarget;
 use super::webhook::{self, WebhookTarget};
 use super::ldap::PeopleSection;
@@ -23,8 +24,12 @@ pub struct TargetSection {
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
     pub(super) account_host: Option<Spanned<String>>,
-    hosts: Option<Spanned<Vec<String>>>,
-    ca_key_file: Option<Spanned<String>>,
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) ca_key_file: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) source_addresses: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) extensions: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) control: Option<Spanned<ControlSection>>,
     pub(super) ca_file: Option<Spanned<String>>,
     pub(super) bind_dn: Option<Spanned<String>>,
     pub(super) starttls: Option<Spanned<bool>>,
@@ -58,6 +63,7 @@ pub enum Kind {
         password: Password,
     },
     Mariadb(MariadbTarget),
+    Ssh(gatepass_connectors::ssh::Options),
     Webhook(WebhookTarget),
     Command(CommandTarget),
     /// Accounts kept in this process, to try Gatepass without a target.
@@ -111,7 +117,7 @@ impl Checked {
 const KINDS: &[(&str, &[&str], &[&str])] = &[
     ("postgres", &["url"], &["password_file", "password_env"]),
     ("mariadb", &["url"], &["password_file", "password_env", "account_host"]),
-    ("ssh", &["hosts", "ca_key_file"], &[]),
+    ("ssh", &["hosts", "ca_key_file"], &["user", "source_addresses", "extensions", "control"]),
     (
         "ldap",
         &["url", "bind_dn", "people"],
@@ -152,6 +158,10 @@ impl TargetSection {
             at("account_host", &self.account_host),
             at("hosts", &self.hosts),
             at("ca_key_file", &self.ca_key_file),
+            at("user", &self.user),
+            at("source_addresses", &self.source_addresses),
+            at("extensions", &self.extensions),
+            at("control", &self.control),
             at("ca_file", &self.ca_file),
             at("bind_dn", &self.bind_dn),
             at("starttls", &self.starttls),
@@ -195,6 +205,7 @@ impl TargetSection {
             "ldap" => self.ldap(folder, faults),
             "mariadb" => self.mariadb(folder, faults),
             "postgres" => self.postgres(folder, faults),
+            "ssh" => self.ssh(folder, faults),
             "webhook" => webhook::check(&self, folder, faults),
             "command" => command::check(&self, faults),
             "sample" => Some(Kind::Sample),

@@ -11,6 +11,7 @@ pub mod me;
 pub mod people;
 pub mod requests;
 pub mod sessions;
+pub mod ssh;
 pub mod stream;
 
 use crate::error::Problem;
