@@ -1,5 +1,6 @@
 //! The real systems behind resources, each behind one small port.
 
+pub mod checks;
 #[cfg(feature = "command")]
 pub mod command;
 #[cfg(any(test, feature = "conformance"))]
