@@ -26,6 +26,7 @@ mod redacted;
 mod requests;
 mod restart;
 mod sessions;
+mod ssh;
 mod store;
 mod stream;
 mod tls;

@@ -35,6 +35,8 @@ mod requests;
 mod restart;
 #[path = "../all/sessions.rs"]
 mod sessions;
+#[path = "../all/ssh.rs"]
+mod ssh;
 #[path = "../all/stream.rs"]
 mod stream;
 
