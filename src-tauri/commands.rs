@@ -4,8 +4,8 @@ use gatepass_client::ui::{
     CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Prepared, RecentRole,
     Settings, Status,
 };
-use gatepass_core::id::{GrantId, RequestId};
-use gatepass_core::wire::{Ask, EventView, GrantView, Preview, RequestView, ResourceView};
+use gatepass_core::id::{DriftId, GrantId, RequestId};
+use gatepass_core::wire::{Ask, DriftView, EventView, GrantView, Preview, RequestView, ResourceView};
 use tauri::{AppHandle, State};
 use zeroize::Zeroizing;
 
@@ -74,6 +74,21 @@ pub async fn timeline(app: App<'_>, request: RequestId) -> Answer<Vec<EventView>
 #[tauri::command]
 pub async fn grants(app: App<'_>) -> Answer<Vec<GrantView>> {
     app.client().await?.grants().await
+}
+
+#[tauri::command]
+pub async fn drift(app: App<'_>) -> Answer<Vec<DriftView>> {
+    app.client().await?.drift().await
+}
+
+#[tauri::command]
+pub async fn mark_known(app: App<'_>, drift: DriftId, revision: u32, reason: String) -> Answer<DriftView> {
+    app.client().await?.mark_known(drift, revision, &reason).await
+}
+
+#[tauri::command]
+pub async fn mark_unknown(app: App<'_>, drift: DriftId, revision: u32, reason: String) -> Answer<DriftView> {
+    app.client().await?.mark_unknown(drift, revision, &reason).await
 }
 
 #[tauri::command]

@@ -130,6 +130,7 @@ impl Desktop {
             trial: false,
             to_review: 0,
             active: 0,
+            drift: 0,
         }
     }
 

@@ -49,6 +49,7 @@ pub fn status() -> Status {
         trial: false,
         to_review: 0,
         active: 0,
+        drift: 0,
     }
 }
 

@@ -24,8 +24,15 @@ const GATHER: Duration = Duration::from_millis(30);
 /// Between two tries to open the profile while there is no keyring.
 const RETRY: Duration = Duration::from_secs(10);
 
-const EVERYTHING: [Topic; 6] =
-    [Topic::Status, Topic::Requests, Topic::Grants, Topic::Events, Topic::Catalogue, Topic::Settings];
+const EVERYTHING: [Topic; 7] = [
+    Topic::Status,
+    Topic::Requests,
+    Topic::Grants,
+    Topic::Drift,
+    Topic::Events,
+    Topic::Catalogue,
+    Topic::Settings,
+];
 
 /// Follows the profile until the app ends.
 pub async fn follow(app: AppHandle) {

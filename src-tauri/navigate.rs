@@ -1,6 +1,6 @@
 //! Where in the window: the routes the page knows, and what a `gatepass://` link may open.
 
-use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::id::{DriftId, GrantId, RequestId};
 
 /// A route of the page, `/review/ID`. Only made here, so only places that exist can be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,14 @@ impl Place {
 
     pub fn request(id: &RequestId) -> Self {
         Self(format!("/requests/{id}"))
+    }
+
+    pub fn now() -> Self {
+        Self("/now".to_owned())
+    }
+
+    pub fn drift(id: &DriftId) -> Self {
+        Self(format!("/now/{id}"))
     }
 
     pub fn audit() -> Self {

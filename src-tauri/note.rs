@@ -3,7 +3,7 @@
 use chrono::FixedOffset;
 use gatepass_core::Time;
 use gatepass_core::id::GrantId;
-use gatepass_core::wire::{EndCause, GrantState, GrantView, RequestView};
+use gatepass_core::wire::{DriftView, EndCause, GrantState, GrantView, RequestView};
 
 use crate::navigate::{Place, Step};
 use crate::phrase::{and, both_clocks, clock, cut, exact_clock, line, long_duration, seconds_left};
@@ -63,6 +63,35 @@ pub fn needs_you(r: &RequestView) -> Note {
         body,
         review.clone(),
         vec![("Review", review), ("Later", Act::Nothing)],
+    )
+}
+
+/// Somebody holds what no grant explains, and this person may say that it is as it should be.
+pub fn drift(d: &DriftView) -> Note {
+    let who = d.name.as_deref().map_or_else(|| "Someone".to_owned(), name);
+    let who = d.more.map_or(who, |more| format!("About {more} more"));
+    let verb = if d.more.is_some() { "hold" } else { "holds" };
+    let place = d.resource_names.first().map_or_else(|| name(&d.target), |n| name(n));
+    let holds = if d.grants.is_empty() { "access".to_owned() } else { name(&d.grants.join(", ")) };
+    let open = Act::Open(Place::drift(&d.id));
+    Note::new(
+        "Access without a grant",
+        format!("No grant explains {who}"),
+        format!("{who} {verb} {holds} on {place} ({}).", name(&d.environment)),
+        open.clone(),
+        vec![("Look", open), ("Later", Act::Nothing)],
+    )
+}
+
+/// Much of it at once.
+pub fn drifts(count: usize) -> Note {
+    let open = Act::Open(Place::now());
+    Note::new(
+        "Access without a grant",
+        format!("{count} accesses that no grant explains"),
+        "They were found at about the same time.".to_owned(),
+        open.clone(),
+        vec![("Look", open), ("Later", Act::Nothing)],
     )
 }
 
@@ -179,6 +208,7 @@ pub fn ended(g: &GrantView, zone: FixedOffset) -> Note {
     let who = match (&g.end, &g.ended_by) {
         (Some(EndCause::Revoked), Some(by)) => format!("By {}. ", name(by)),
         (Some(EndCause::Returned), _) => "Given back. ".to_owned(),
+        (Some(EndCause::Missing), _) => "Someone took it away on the target. ".to_owned(),
         (Some(EndCause::Failed), _) => "The target did not take it. ".to_owned(),
         _ => String::new(),
     };

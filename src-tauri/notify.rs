@@ -9,7 +9,7 @@ use gatepass_client::ui::Settings;
 use gatepass_client::{Client, Clock, Notice};
 use gatepass_core::Time;
 use gatepass_core::id::GrantId;
-use gatepass_core::wire::GrantView;
+use gatepass_core::wire::{EndCause, GrantView};
 use notify_rust::{Hint, Notification, Urgency};
 use tauri::{AppHandle, Manager};
 use tokio::sync::broadcast::Receiver;
@@ -80,8 +80,11 @@ impl Notifier {
             Notice::Extended { grant } if settings.notify_decided => note::extended(&grant, zone),
             Notice::Ready { grant } if settings.notify_ready => note::ready(&grant, zone),
             Notice::Ended { grant } if settings.notify_ended => note::ended(&grant, zone),
-            // An alarm can't be switched off.
+            // Alarms can't be switched off.
+            Notice::Ended { grant } if grant.end == Some(EndCause::Missing) => note::ended(&grant, zone),
             Notice::Delayed { grant } => note::delayed(&grant, zone),
+            Notice::Drift { drift } => note::drift(&drift),
+            Notice::Drifts { count } => note::drifts(count),
             _ => return,
         };
         self.show(note).await;

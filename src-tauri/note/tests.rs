@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use chrono::TimeDelta;
-use gatepass_core::wire::{Given, Need, PersonRef, Removal, Trouble};
+use gatepass_core::wire::{DriftState, Given, Need, PersonRef, Removal, Trouble};
 
 use super::*;
 use crate::fixture::{grant, id, now, request};
@@ -166,4 +166,33 @@ fn nothing_is_longer_than_a_notification_shows() {
         assert!(note.body.chars().count() <= BODY, "{note:?}");
         assert!(!format!("{}{}", note.title, note.body).contains(['\n', '\u{202e}']), "{note:?}");
     }
+}
+
+#[test]
+fn drift_says_who_holds_what_where() {
+    let d = DriftView {
+        id: id(9),
+        revision: 1,
+        state: DriftState::Open,
+        target: "orders-pg".to_owned(),
+        kind: "postgres".to_owned(),
+        name: Some("metrics\u{202e}_ro".to_owned()),
+        more: None,
+        grants: vec!["orders_writer".to_owned()],
+        resources: vec!["orders-db".to_owned()],
+        resource_names: vec!["Orders database".to_owned()],
+        environment: "production".to_owned(),
+        found_at: now(),
+        changed_at: now(),
+        known: None,
+        gone_at: None,
+        can_mark: true,
+    };
+    let note = drift(&d);
+    assert_eq!(note.kind, "Access without a grant");
+    assert_eq!(note.body, "metrics⟨U+202E⟩_ro holds orders_writer on Orders database (production).");
+    assert_eq!(opens(&note.default), format!("/now/{}", d.id));
+    let many = drift(&DriftView { name: None, more: Some(2_900), grants: Vec::new(), ..d });
+    assert_eq!(many.body, "About 2900 more hold access on Orders database (production).");
+    assert_eq!(opens(&drifts(20).default), "/now");
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use gatepass_core::duration;
-use gatepass_core::id::parse_number;
+use gatepass_core::id::{DriftId, parse_number};
 use uuid::Uuid;
 
 /// Just-in-time access: ask, decide, use, give back.
@@ -92,6 +92,8 @@ pub enum Command {
         #[arg(long, value_name = "T")]
         reason: String,
     },
+    /// Access on targets that no grant explains
+    Drift(DriftArgs),
     /// What happened: the log, from the local copy
     Audit {
         #[command(subcommand)]
@@ -150,6 +152,36 @@ pub struct GrantsArgs {
     /// At most this many; all unless given
     #[arg(long, value_name = "N", value_parser = limit)]
     pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DriftArgs {
+    #[command(subcommand)]
+    pub command: Option<Drift>,
+    /// Also what is gone again
+    #[arg(long)]
+    pub gone: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Drift {
+    /// Mark it as known: it is as it should be
+    Known {
+        #[arg(value_name = "ID")]
+        id: DriftId,
+        /// Why
+        #[arg(long, value_name = "T")]
+        reason: String,
+    },
+    /// Take that back
+    Unknown {
+        #[arg(value_name = "ID")]
+        id: DriftId,
+        /// Why
+        #[arg(long, value_name = "T")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

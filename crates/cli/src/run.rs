@@ -1,6 +1,6 @@
 //! One function per command.
 
-use crate::args::{Audit, Cli, Command, GrantsArgs, RequestArgs, RequestsArgs};
+use crate::args::{Audit, Cli, Command, Drift, DriftArgs, GrantsArgs, RequestArgs, RequestsArgs};
 use crate::exit::{DENIED, DONE, FAILED, TOO_LATE, Trouble, code};
 use crate::show;
 use gatepass_client::ui::{DecisionDraft, EventQuery, Failure};
@@ -89,6 +89,7 @@ pub async fn run(cli: Cli) -> Done {
             let grant = client.server_grant(&id).await?;
             out.print(&client.extend_grant(grant.id, length, &reason).await?, show::request)
         }
+        Command::Drift(args) => drift(&client, &out, args).await,
         Command::Audit { command } => audit(&client, &out, command).await,
         Command::Watch => watch(&client, &out).await,
     }
@@ -152,6 +153,25 @@ async fn grants(client: &Client, out: &Out, args: &GrantsArgs) -> Done {
     let scope = if args.all { GrantScope::All } else { GrantScope::Mine };
     let found = client.server_grants(scope, args.limit.unwrap_or(usize::MAX)).await?;
     out.print(found.as_slice(), show::grants)
+}
+
+async fn drift(client: &Client, out: &Out, args: DriftArgs) -> Done {
+    let Some(command) = args.command else {
+        return out.print(client.server_drift(args.gone).await?.as_slice(), show::drift);
+    };
+    let (id, reason, known) = match command {
+        Drift::Known { id, reason } => (id, reason, true),
+        Drift::Unknown { id, reason } => (id, reason, false),
+    };
+    // What is marked is what it holds now.
+    let all = client.server_drift(true).await?;
+    let now = all.into_iter().find(|d| d.id == id).ok_or_else(|| Failure::from(Code::NotFound))?;
+    let marked = if known {
+        client.mark_known(id, now.revision, &reason).await?
+    } else {
+        client.mark_unknown(id, now.revision, &reason).await?
+    };
+    out.print(&marked, |drift| show::drift(std::slice::from_ref(drift)))
 }
 
 /// A decision is made on the basis of the checked log, so it is brought up to date first.

@@ -3,7 +3,9 @@
 use chrono::Local;
 use gatepass_client::ui::EventDetail;
 use gatepass_core::text::visible;
-use gatepass_core::wire::{EventView, GrantView, Me, Need, Preview, RequestView, ResourceView, Verdict};
+use gatepass_core::wire::{
+    DriftView, EventView, GrantView, Me, Need, Preview, RequestView, ResourceView, Verdict,
+};
 use gatepass_core::{Time, duration};
 
 /// Rows under headings, each column as wide as it needs.
@@ -124,6 +126,33 @@ pub fn requests(requests: &[RequestView]) -> String {
         ]
     });
     table(&["NUMBER", "STATE", "ROLE", "TIME", "BY", "ASKED", "REASON"], &rows.collect::<Vec<_>>())
+}
+
+pub fn drift(drift: &[DriftView]) -> String {
+    if drift.is_empty() {
+        return "Nothing that no grant explains.\n".to_owned();
+    }
+    let rows = drift.iter().map(|d| {
+        let who = match (&d.name, d.more) {
+            (Some(name), _) => name.clone(),
+            (None, Some(more)) => format!("and about {more} more"),
+            (None, None) => "someone".to_owned(),
+        };
+        let known = d.known.as_ref().map(|k| match &k.reason {
+            Some(reason) => format!("{}: {reason}", k.by.name),
+            None => k.by.name.clone(),
+        });
+        vec![
+            d.id.to_string(),
+            word(&d.state),
+            d.target.clone(),
+            who,
+            d.grants.join(", "),
+            time(d.found_at),
+            known.unwrap_or_default(),
+        ]
+    });
+    table(&["ID", "STATE", "TARGET", "WHO", "HOLDS", "SINCE", "KNOWN"], &rows.collect::<Vec<_>>())
 }
 
 pub fn request(r: &RequestView) -> String {

@@ -32,6 +32,7 @@ pub enum Topic {
     Status,
     Requests,
     Grants,
+    Drift,
     Events,
     Catalogue,
     Settings,
@@ -134,6 +135,7 @@ impl Client {
             trial: false,
             to_review: 0,
             active: 0,
+            drift: 0,
         };
         let joined = match self.joined() {
             Ok(joined) => joined,
@@ -141,13 +143,14 @@ impl Client {
             Err(failure) => return Err(failure),
         };
         let now = joined.api.now();
-        let (me, synced_at, position, to_review, active) = blocking(&joined.cache, move |cache| {
+        let (me, synced_at, position, to_review, active, drift) = blocking(&joined.cache, move |cache| {
             Ok((
                 cache.me()?,
                 cache.recall::<Time>("synced_at")?,
                 cache.position()?,
                 cache.to_review(now)?.len(),
                 cache.active(now)?,
+                cache.open_drift()?,
             ))
         })
         .await?;
@@ -165,6 +168,7 @@ impl Client {
         status.trial = joined.device.trial;
         status.to_review = u32::try_from(to_review).unwrap_or(u32::MAX);
         status.active = active;
+        status.drift = drift;
         Ok(status)
     }
 
@@ -274,7 +278,14 @@ impl Client {
         crate::credential::ssh::clear(&inner.profile, None);
         self.set_joined(None);
         *self.health() = Health::default();
-        self.tell(vec![Topic::Status, Topic::Requests, Topic::Grants, Topic::Events, Topic::Catalogue]);
+        self.tell(vec![
+            Topic::Status,
+            Topic::Requests,
+            Topic::Grants,
+            Topic::Drift,
+            Topic::Events,
+            Topic::Catalogue,
+        ]);
         self.status().await
     }
 

@@ -7,7 +7,7 @@ use crate::ui::{EventDetail, EventPage, EventQuery, Failure, RecentRole};
 use gatepass_core::directory::Directory;
 use gatepass_core::id::{GrantId, RequestId};
 use gatepass_core::view::Lens;
-use gatepass_core::wire::{Ask, EventView, GrantView, Me, Preview, RequestView, ResourceView};
+use gatepass_core::wire::{Ask, DriftView, EventView, GrantView, Me, Preview, RequestView, ResourceView};
 use gatepass_core::{Code, Time};
 
 impl Client {
@@ -79,6 +79,11 @@ impl Client {
         self.cached(move |cache, now| cache.grant(id, now)).await?.ok_or_else(|| Code::NotFound.into())
     }
 
+    /// Access that no grant explains: all that is there and the newest that is gone, as of the last sync.
+    pub async fn drift(&self) -> Result<Vec<DriftView>, Failure> {
+        self.cached(|cache, now| cache.drift(now)).await
+    }
+
     /// Audit: a page of what matches, newest first, from the cache.
     pub async fn events(&self, query: EventQuery) -> Result<EventPage, Failure> {
         self.cached(move |cache, now| cache.events(&query, now)).await
@@ -144,6 +149,11 @@ impl Client {
     /// Accesses from the server, newest first, over all pages up to `limit`.
     pub async fn server_grants(&self, scope: GrantScope, limit: usize) -> Result<Vec<GrantView>, Failure> {
         self.heard(self.joined()?.api.grants(scope, limit).await)
+    }
+
+    /// Access that no grant explains, from the server, newest first; `gone`: also what is gone.
+    pub async fn server_drift(&self, gone: bool) -> Result<Vec<DriftView>, Failure> {
+        self.heard(self.joined()?.api.drift(gone, usize::MAX).await)
     }
 
     /// An access by its id, its request's id or `R-12`, from the server.

@@ -6,7 +6,7 @@ use crate::ui::Failure;
 use chrono::TimeDelta;
 use gatepass_core::Time;
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::wire::{GrantState, GrantView, RequestState, RequestView, Verdict};
+use gatepass_core::wire::{DriftState, DriftView, GrantState, GrantView, RequestState, RequestView, Verdict};
 use std::sync::Arc;
 
 /// One thing to tell the person now. Views are as of now, not as of the event.
@@ -45,7 +45,18 @@ pub enum Notice {
     Delayed {
         grant: GrantView,
     },
+    /// Access that no grant explains, which this person may mark.
+    Drift {
+        drift: DriftView,
+    },
+    /// So many at once.
+    Drifts {
+        count: usize,
+    },
 }
+
+/// More drift than this at once is told as a number.
+const NAMED: usize = 3;
 
 /// News older than this is history: it stands in the lists, nobody is disturbed for it.
 const STALE: TimeDelta = TimeDelta::hours(1);
@@ -68,6 +79,7 @@ impl Client {
             for (_, event) in cache.facts_after(from, MOST)? {
                 news.extend(notice(cache, &event, now)?);
             }
+            let news = together(news);
             // Before they are shown: rather one lost in a crash than one shown twice.
             cache.set_notified(size)?;
             Ok(news)
@@ -79,9 +91,27 @@ impl Client {
     }
 }
 
+/// Much drift at once, such as at the first look at a target, is one notice.
+fn together(news: Vec<Notice>) -> Vec<Notice> {
+    let count = news.iter().filter(|n| matches!(n, Notice::Drift { .. })).count();
+    if count <= NAMED {
+        return news;
+    }
+    let rest = news.into_iter().filter(|n| !matches!(n, Notice::Drift { .. }));
+    rest.chain([Notice::Drifts { count }]).collect()
+}
+
+/// Of what is still open; told once, also when what it holds changed more than once meanwhile.
+fn drift(cache: &Cache, event: &Event, now: Time) -> Result<Option<Notice>, Failure> {
+    let Fact::DriftFound { drift, .. } = &event.fact else { return Ok(None) };
+    let found = cache.drift_of(*drift, now)?;
+    let open = found.filter(|d| d.can_mark && d.state == DriftState::Open && d.changed_at == event.at);
+    Ok(open.map(|drift| Notice::Drift { drift }))
+}
+
 fn notice(cache: &Cache, event: &Event, now: Time) -> Result<Option<Notice>, Failure> {
     let fresh = now - event.at < STALE;
-    let Some(id) = event.request else { return Ok(None) };
+    let Some(id) = event.request else { return drift(cache, event, now) };
     let Some(request) = cache.request(id, now)? else { return Ok(None) };
     let held = |grant| cache.grant(grant, now);
     let mine = request.mine;

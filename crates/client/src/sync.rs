@@ -182,11 +182,14 @@ impl Client {
         if any("grant.") || any("request.") {
             topics.push(Topic::Grants);
         }
+        if any("drift.") {
+            topics.push(Topic::Drift);
+        }
         if unknown || position.size != told.size {
             topics.push(Topic::Events);
         }
         if documents != told.documents {
-            topics.extend([Topic::Catalogue, Topic::Requests]);
+            topics.extend([Topic::Catalogue, Topic::Requests, Topic::Drift]);
         }
         topics.sort_unstable();
         topics.dedup();

@@ -52,6 +52,8 @@ ui! {
         pub to_review: u32,
         /// Accesses this person holds or will hold.
         pub active: u32,
+        /// Accesses on targets that no grant explains and nobody marked as known, as far as this person may see them.
+        pub drift: u32,
     }
 
     /// A refusal or failure as the window shows it.

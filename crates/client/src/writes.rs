@@ -7,9 +7,9 @@ use crate::ui::Failure;
 use crate::unanswered::meaning;
 use gatepass_core::Code;
 use gatepass_core::command::{Body, Command};
-use gatepass_core::id::{CommandId, GrantId, RequestId};
+use gatepass_core::id::{CommandId, DriftId, GrantId, RequestId};
 use gatepass_core::text::{Digest, MAX_TEXT_BYTES, SaltedText};
-use gatepass_core::wire::{Accepted, Ask, GrantView, RequestView, Submit};
+use gatepass_core::wire::{Accepted, Ask, DriftView, GrantView, RequestView, Submit};
 use uuid::Uuid;
 
 /// Texts on their way into a command, each behind its digest.
@@ -44,13 +44,27 @@ impl Joined {
         kind.is_none_or(|kind| kind == "ssh").then(|| ssh::public_line(&self.secrets.ssh())).transpose()
     }
 
-    /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.
+    /// [`Self::send`] of what a request or an access is the answer to.
     async fn write(
         &self,
         command: Command,
         texts: Texts,
         post: impl AsyncFnOnce(Submit) -> Result<Accepted, Failure>,
     ) -> Result<Accepted, Failure> {
+        let answer = self.send(command, texts, post).await;
+        if let Ok(accepted) = &answer {
+            self.api.heard_of(accepted.head.size);
+        }
+        answer
+    }
+
+    /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.
+    pub(crate) async fn send<T>(
+        &self,
+        command: Command,
+        texts: Texts,
+        post: impl AsyncFnOnce(Submit) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let now = self.api.now();
         let meaning = meaning(&command, &texts);
         let submit = match self.unanswered.again(&meaning, now) {
@@ -63,11 +77,15 @@ impl Joined {
         self.unanswered.sent(&meaning, now, &submit);
         let answer = post(submit).await;
         self.unanswered.heard(&meaning, &answer);
-        if let Ok(accepted) = &answer {
-            self.api.heard_of(accepted.head.size);
-        }
         answer
     }
+}
+
+/// A reason that is needed, and its digest.
+fn why(reason: &str, otherwise: &str) -> Result<(Texts, Digest), Failure> {
+    let mut texts = Texts::default();
+    let digest = texts.add(Some(reason))?;
+    digest.map(|digest| (texts, digest)).ok_or_else(|| Failure::new(Code::ReasonRequired, otherwise))
 }
 
 impl Client {
@@ -115,6 +133,46 @@ impl Client {
         let post = async |submit| joined.api.on_grant(grant, "revoke", &submit).await;
         let answer = joined.write(Command::Revoke { grant, reason }, texts, post).await;
         self.accepted_grant(grant, answer).await
+    }
+
+    /// Marks access that no grant explains as known, as it was at `revision`; the reason is needed.
+    pub async fn mark_known(
+        &self,
+        drift: DriftId,
+        revision: u32,
+        reason: &str,
+    ) -> Result<DriftView, Failure> {
+        let (texts, reason) = why(reason, "Say why this access is as it should be.")?;
+        self.mark(drift, "known", Command::DriftKnown { drift, revision, reason }, texts).await
+    }
+
+    /// Takes that back.
+    pub async fn mark_unknown(
+        &self,
+        drift: DriftId,
+        revision: u32,
+        reason: &str,
+    ) -> Result<DriftView, Failure> {
+        let (texts, reason) = why(reason, "Say why this access is no longer known.")?;
+        self.mark(drift, "unknown", Command::DriftUnknown { drift, revision, reason }, texts).await
+    }
+
+    async fn mark(
+        &self,
+        drift: DriftId,
+        verb: &str,
+        command: Command,
+        texts: Texts,
+    ) -> Result<DriftView, Failure> {
+        let joined = self.joined()?;
+        let post = async |submit| joined.api.on_drift(drift, verb, &submit).await;
+        let answer = joined.send(command, texts, post).await;
+        if let Ok(marked) = &answer {
+            joined.api.heard_of(marked.head.size);
+        }
+        let marked = self.heard(answer)?;
+        self.0.kick.notify_one();
+        Ok(marked.drift)
     }
 
     /// Asks for `duration_s` more; answers the new request.

@@ -3,11 +3,11 @@
 use super::answer::{read, refused, unreachable};
 use super::{Api, Hints};
 use crate::ui::Failure;
-use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::id::{DriftId, GrantId, RequestId};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::{
-    Accepted, Ask, CatalogueDocument, EnrollSubmit, Enrolled, GrantView, Head, Me, Page, PeopleDocument,
-    Preview, RequestView, SealedCredential, Submit,
+    Accepted, Ask, CatalogueDocument, DriftView, EnrollSubmit, Enrolled, GrantView, Head, Marked, Me, Page,
+    PeopleDocument, Preview, RequestView, SealedCredential, Submit,
 };
 use gatepass_core::{Code, Time};
 use percent::encode;
@@ -89,6 +89,15 @@ impl Api {
     /// `verb`: return, revoke or extend.
     pub async fn on_grant(&self, id: GrantId, verb: &str, submit: &Submit) -> Result<Accepted, Failure> {
         self.post_open(&format!("v1/grants/{id}/{verb}"), submit).await
+    }
+
+    /// `verb`: known or unknown.
+    pub async fn on_drift(&self, id: DriftId, verb: &str, submit: &Submit) -> Result<Marked, Failure> {
+        self.post_open(&format!("v1/drift/{id}/{verb}"), submit).await
+    }
+
+    pub async fn drift(&self, gone: bool, limit: usize) -> Result<Vec<DriftView>, Failure> {
+        self.list(&format!("v1/drift?gone={gone}"), limit).await
     }
 
     /// By id or short number.

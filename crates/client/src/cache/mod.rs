@@ -3,6 +3,7 @@
 
 mod check;
 mod documents;
+mod drift;
 mod ingest;
 mod query;
 mod read;

@@ -79,5 +79,6 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
         }
         _ => return Err(rusqlite::Error::InvalidQuery),
     }
+    tx.execute_batch(super::drift::TABLE)?;
     tx.commit()
 }

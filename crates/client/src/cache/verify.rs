@@ -187,6 +187,10 @@ fn stands_for(command: &Command, event: &Event) -> bool {
         (Command::Revoke { grant, reason }, Fact::GrantEnding { grant: g, reason: r, .. }) => {
             grant == g && r.as_ref() == Some(reason)
         }
+        (Command::DriftKnown { drift, reason, .. }, Fact::DriftKnown { drift: of, reason: why, .. })
+        | (Command::DriftUnknown { drift, reason, .. }, Fact::DriftUnknown { drift: of, reason: why, .. }) => {
+            drift == of && reason == why
+        }
         _ => false,
     }
 }

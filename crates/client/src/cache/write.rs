@@ -2,8 +2,10 @@
 
 use super::check::{Breach, Readable, Row};
 use super::documents::Documents;
+use super::drift;
 use super::read::{projection, salted};
 use crate::ui::Failure;
+use gatepass_core::drift::about;
 use gatepass_core::event::{Event, Fact};
 use gatepass_core::id::RequestId;
 use gatepass_core::request::{Request, apply};
@@ -32,6 +34,8 @@ pub(super) struct Writing<'c> {
     rebuilt: BTreeSet<RequestId>,
     /// Events that came in a resync, to be indexed once their requests stand.
     unindexed: Vec<(u64, Event)>,
+    /// Events about drift came or went in a resync.
+    drifted: bool,
     changed: bool,
 }
 
@@ -52,6 +56,7 @@ impl<'c> Writing<'c> {
             dirty: BTreeSet::new(),
             rebuilt: BTreeSet::new(),
             unindexed: Vec::new(),
+            drifted: false,
             changed: false,
         })
     }
@@ -70,6 +75,7 @@ impl<'c> Writing<'c> {
         self.body.execute(params![row.seq, json])?;
         self.texts(event, &row.texts)?;
         self.device(event)?;
+        drift::take(self.conn, event)?;
         if let Some(id) = event.request {
             let state = match self.requests.remove(&id) {
                 Some(request) => Some(request),
@@ -110,6 +116,7 @@ impl<'c> Writing<'c> {
                 self.texts(event, &row.texts)?;
                 self.device(event)?;
                 self.rebuilt.extend(event.request);
+                self.drifted |= about(&event.fact).is_some();
                 self.unindexed.push((row.seq, event.clone()));
                 self.changed = true;
             }
@@ -148,6 +155,7 @@ impl<'c> Writing<'c> {
             .query_row([seq], |r| r.get(0))?;
         if let Ok(event) = serde_json::from_str::<Event>(&json) {
             self.rebuilt.extend(event.request);
+            self.drifted |= about(&event.fact).is_some();
             for (_, digest) in event.fact.digests() {
                 if let Some(key) = digest_bytes(digest) {
                     self.conn.prepare_cached("DELETE FROM texts WHERE digest = ?1")?.execute([key])?;
@@ -195,7 +203,12 @@ impl<'c> Writing<'c> {
     }
 
     fn index(&mut self, seq: u64, event: &Event, texts: &[(Digest, SaltedText)]) -> Result<(), Failure> {
-        let text = |digest: &Digest| texts.iter().find(|(d, _)| d == digest).map(|(_, t)| t.text.clone());
+        // The name in an event about drift may have come with an earlier one.
+        let held = |digest: &Digest| salted(self.conn, digest).ok().flatten().map(|t| t.text);
+        let text = |digest: &Digest| {
+            let here = texts.iter().find(|(d, _)| d == digest).map(|(_, t)| t.text.clone());
+            here.or_else(|| event.fact.found().and_then(|_| held(digest)))
+        };
         let lens = Lens {
             catalogue: &self.documents.catalogue,
             directory: &self.documents.directory,
@@ -220,6 +233,9 @@ impl<'c> Writing<'c> {
 
     /// Answers whether a resync changed anything.
     pub fn finish(mut self) -> Result<bool, Failure> {
+        if self.drifted {
+            drift::rebuild(self.conn)?;
+        }
         for id in std::mem::take(&mut self.rebuilt) {
             self.requests.remove(&id);
             match replay(self.conn, id, u64::MAX >> 1)? {

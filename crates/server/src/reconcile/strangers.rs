@@ -113,7 +113,12 @@ impl Telling<'_> {
                 (drift, Who::Name(digest), grants)
             }
         };
-        let found = Found::of(&self.app.catalogue, self.target, who, grants);
+        let mut found = Found::of(&self.app.catalogue, self.target, who, grants);
+        // Whoever was told of it hears what becomes of it.
+        let before = self.told.iter().find(|row| Some(row.drift.id) == told);
+        found.groups.extend(before.into_iter().flat_map(|row| row.drift.found.groups.iter().cloned()));
+        found.groups.sort_unstable();
+        found.groups.dedup();
         let drift = told.unwrap_or_else(|| DriftId(Uuid::now_v7()));
         (told, Fact::DriftFound { drift, found })
     }
