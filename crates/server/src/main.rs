@@ -67,6 +67,8 @@ enum Command {
     Recover(command::Recover),
     /// Look at everything that a server with this configuration depends on; exits with 1 when anything fails.
     Doctor(command::Doctor),
+    /// Put the connector of a target through what every connector promises.
+    Connector(command::Connector),
     /// Move the data of a server that does not run into the shared PostgreSQL, which is empty.
     Import(command::Import),
     /// Bring the schema of the shared PostgreSQL up to date, beside nodes that run.
@@ -163,6 +165,13 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             false => std::process::exit(1),
         },
         Command::Recover(recover) => recover.run().await,
+        Command::Connector(connector) => {
+            log(LogFormat::Text);
+            match connector.run().await? {
+                true => Ok(()),
+                false => std::process::exit(1),
+            }
+        }
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::RevokeAll(revoke_all) => revoke_all.run().await,

@@ -1,5 +1,6 @@
 //! The subcommands that take more than a few lines.
 
+mod connector;
 mod doctor;
 mod import;
 mod migrate;
@@ -8,6 +9,7 @@ mod revoke_all;
 mod serve;
 mod ssh_ca;
 
+pub use connector::Connector;
 pub use doctor::Doctor;
 pub use import::Import;
 pub use migrate::Migrate;
