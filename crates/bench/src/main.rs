@@ -1,6 +1,7 @@
 //! `./dev bench`: measures the budgets on this machine, with the real programs, and says what came out next to a
 //! bare reference of the same run. It never fails because something was slow.
 
+mod bao;
 mod benches;
 mod clock;
 mod crowd;

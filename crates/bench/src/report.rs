@@ -12,6 +12,8 @@ pub enum Bound {
     Under(f64),
     /// At least this share of the reference.
     ShareOfReference(f64),
+    /// At most what the reference came to.
+    NoMoreThanReference,
     /// Measured to be known; nothing is promised.
     None,
 }
@@ -63,6 +65,7 @@ impl Measurement {
             Bound::AtMost(most) => (Some(most), "<=", value <= most),
             Bound::Under(limit) => (Some(limit), "<", value < limit),
             Bound::ShareOfReference(share) => (Some(share * reference), ">=", value >= share * reference),
+            Bound::NoMoreThanReference => (Some(reference), "<=", value <= reference),
             Bound::None => (None, "", true),
         };
         Self {

@@ -6,10 +6,12 @@ mod cpu;
 mod decide;
 mod desktops;
 mod end;
+mod ends;
 mod lifecycle;
 mod list;
 mod list_fill;
 mod memory;
+mod provision;
 mod sync;
 mod sync_fill;
 mod sync_rows;
@@ -21,9 +23,22 @@ use crate::shared::Shared;
 
 /// What can be measured, in this order, and the parts of which one may be chosen alone. With the suffix `-pg` the
 /// server keeps its state in PostgreSQL.
-const ALL: [(&str, &[&str]); 12] = [
+const ALL: [(&str, &[&str]); 14] = [
     ("decide-to-notification", &[]),
     ("end-of-grant", &[]),
+    ("ends", &["ends-ask-p99"]),
+    (
+        "provision",
+        &[
+            "provision-p99",
+            "remove",
+            "remove-p99",
+            "provision-connector",
+            "provision-connector-p99",
+            "remove-connector",
+            "remove-connector-p99",
+        ],
+    ),
     ("tray-memory", &[]),
     ("tray-idle-cpu", &[]),
     ("window-open", &[]),
@@ -69,6 +84,8 @@ pub async fn measure(name: &'static str, names: Vec<String>, quick: bool) -> Out
     let mut rows = match name {
         "decide-to-notification" => vec![decide::measure(quick).await?],
         "end-of-grant" => vec![end::measure(quick).await?],
+        "ends" => ends::measure(quick).await?,
+        "provision" => provision::measure(quick).await?,
         "tray-memory" => vec![memory::measure(quick).await?],
         "tray-idle-cpu" => vec![cpu::measure(quick).await?],
         "window-open" => vec![window::measure(quick).await?],
