@@ -72,7 +72,10 @@ impl Targets {
 /// A target’s connector, which connects only when called.
 pub fn connector(target: &Target, notes: Arc<dyn Notes>) -> Result<Arc<dyn Connector>, TargetError> {
     Ok(match &target.kind {
-        Kind::Postgres { url, password } => Arc::new(Postgres::new(url, &read(password.as_ref())?)?),
+        Kind::Postgres { url, password, watched } => {
+            let connector = Postgres::new(url, &read(password.as_ref())?)?;
+            Arc::new(if *watched { connector.watched() } else { connector })
+        }
         Kind::Ldap { settings, password } => {
             Arc::new(Ldap::new(settings.clone(), &read(Some(password))?, notes)?)
         }

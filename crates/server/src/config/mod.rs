@@ -8,6 +8,7 @@ mod ldap;
 mod mariadb;
 mod network;
 mod place;
+mod postgres;
 mod ssh;
 mod target;
 mod tls;

@@ -2,8 +2,9 @@
 
 use super::command::{self, CommandTarget};
 use super::fault;
-use super::ssh::ControlSection;
 use super::mariadb::MariadbTarget;
+use super::postgres;
+use super::ssh::ControlSection;
 use super::webhook::{self, WebhookTarget};
 use super::ldap::PeopleSection;
 use gatepass_core::catalogue::Fault;
@@ -24,6 +25,7 @@ pub struct TargetSection {
     password_file: Option<Spanned<String>>,
     password_env: Option<Spanned<String>>,
     pub(super) account_host: Option<Spanned<String>>,
+    pub(super) guard: Option<Spanned<String>>,
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) ca_key_file: Option<Spanned<String>>,
     pub(super) user: Option<Spanned<String>>,
@@ -57,6 +59,8 @@ pub enum Kind {
     Postgres {
         url: String,
         password: Option<Password>,
+        /// A watch on the target ends open sessions too.
+        watched: bool,
     },
     Ldap {
         settings: gatepass_connectors::ldap::Settings,
@@ -115,7 +119,7 @@ impl Checked {
 
 /// What each kind needs and may have. `sample` and `fake` are not offered to people.
 const KINDS: &[(&str, &[&str], &[&str])] = &[
-    ("postgres", &["url"], &["password_file", "password_env"]),
+    ("postgres", &["url"], &["password_file", "password_env", "guard"]),
     ("mariadb", &["url"], &["password_file", "password_env", "account_host"]),
     ("ssh", &["hosts", "ca_key_file"], &["user", "source_addresses", "extensions", "control"]),
     (
@@ -128,7 +132,7 @@ const KINDS: &[(&str, &[&str], &[&str])] = &[
     ("sample", &[], &[]),
     ("fake", &[], &["delay", "fail_before", "fail_after"]),
 ];
-const OFFERED: &str = "one of command, ldap, mariadb, postgres, ssh, webhook";
+const OFFERED: &str = "postgres, mariadb, ssh, ldap, webhook or command";
 
 pub fn check(sections: Vec<TargetSection>, folder: &Path, faults: &mut Vec<Fault>) -> Vec<Checked> {
     let mut seen = BTreeSet::new();
@@ -156,6 +160,7 @@ impl TargetSection {
             at("password_file", &self.password_file),
             at("password_env", &self.password_env),
             at("account_host", &self.account_host),
+            at("guard", &self.guard),
             at("hosts", &self.hosts),
             at("ca_key_file", &self.ca_key_file),
             at("user", &self.user),
@@ -238,7 +243,8 @@ impl TargetSection {
             ));
         }
         let password = self.password(folder, faults);
-        Some(Kind::Postgres { url: text.clone(), password })
+        let watched = postgres::watched(self.guard.as_ref(), faults);
+        Some(Kind::Postgres { url: text.clone(), password, watched })
     }
 
     /// Where the password stands, if one is named.

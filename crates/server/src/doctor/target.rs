@@ -42,7 +42,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
                         REACHED,
                         format!("{id} answers; {} accesses of ours are on it", found.len()),
                     )];
-                    if let Kind::Postgres { url, password } = &target.kind {
+                    if let Kind::Postgres { url, password, .. } = &target.kind {
                         let password = read(password.as_ref()).unwrap_or_default();
                         all.push(rights(config, id, url, &password).await);
                     }

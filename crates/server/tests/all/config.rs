@@ -68,6 +68,18 @@ fn a_fault_says_where_it_is_and_what_was_expected() {
     insta::assert_snapshot!(faults.join("\n\n"));
 }
 
+#[test]
+fn a_watch_on_a_postgres_target_is_asked_for_by_name() {
+    let watched = |guard: &str| {
+        let text = GOOD.replacen("url = \"postgres", &format!("{guard}url = \"postgres"), 1);
+        parse(&text).map(|config| matches!(config.targets[0].kind, Kind::Postgres { watched: true, .. }))
+    };
+    assert_eq!(watched(""), Ok(false));
+    assert_eq!(watched("guard = \"watch\"\n"), Ok(true));
+    let faults = watched("guard = \"cron\"\n").unwrap_err();
+    assert!(faults.join("").contains("8:9: there is no guard “cron”, expected \"watch\""), "{faults:?}");
+}
+
 /// What the good configuration is told with `from` replaced.
 fn fault(from: &str, to: &str) -> String {
     let text = GOOD.replacen(from, to, 1);
