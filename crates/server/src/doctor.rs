@@ -62,10 +62,11 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut found = machine::files(config);
     found.extend(machine::certificate(config, SystemClock.now()));
     found.push(machine::clock().await);
+    found.push(machine::clock_went_on(&config.data, SystemClock.now()));
     match shared_database(config) {
         Ok(Some(options)) => {
             found.extend(database::examine(&options).await);
-            found.extend(log::shared(&options).await);
+            found.extend(log::shared(&options, &config.data).await);
         }
         Ok(None) => {
             found.extend(machine::data(&config.data));

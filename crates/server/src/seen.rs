@@ -15,6 +15,7 @@ use gatepass_core::id::{CommandId, EventId, PersonId};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -124,6 +125,17 @@ impl Seen {
         self.at + TimeDelta::from_std(since.unwrap_or_default()).unwrap_or_default()
     }
 
+    /// What was seen, if a log with this head does not have it. `there` is its leaf at the size that was seen, where it is
+    /// longer and the leaf is known.
+    pub fn missing(&self, head: &Head, there: Option<&Digest>) -> Option<Head> {
+        let gone = match head.size.cmp(&self.head.size) {
+            Ordering::Less => true,
+            Ordering::Equal => head.root != self.head.root,
+            Ordering::Greater => self.leaf.as_ref().zip(there).is_some_and(|(seen, there)| seen != there),
+        };
+        gone.then(|| self.head.clone())
+    }
+
     async fn of(store: &dyn Store, at: Time) -> Result<Self, StoreError> {
         let head = store.head().await?;
         let leaf = leaf(store, head.size).await?;
@@ -174,16 +186,10 @@ pub fn time(data: &Path) -> Option<Time> {
 
 /// The head that was seen, if the log does not have it.
 pub async fn lost(store: &dyn Store, data: &Path) -> Result<Option<Head>, StoreError> {
-    let Some(Seen { head: seen, leaf: newest, .. }) = read(data) else { return Ok(None) };
+    let Some(seen) = read(data) else { return Ok(None) };
     let head = store.head().await?;
-    let gone = match head.size.cmp(&seen.size) {
-        std::cmp::Ordering::Less => true,
-        std::cmp::Ordering::Equal => head.root != seen.root,
-        std::cmp::Ordering::Greater => {
-            newest.is_some() && leaf(store, seen.size).await?.is_some_and(|leaf| Some(leaf) != newest)
-        }
-    };
-    Ok(gone.then_some(seen))
+    let there = if head.size > seen.head.size { leaf(store, seen.head.size).await? } else { None };
+    Ok(seen.missing(&head, there.as_ref()))
 }
 
 /// For commands that write beside a server: an error that says what to do.
@@ -205,6 +211,7 @@ pub async fn recover(store: &dyn Store, data: &Path) -> Result<Option<Head>, Sto
 pub fn restored(data: &Path, head: &Head) -> std::io::Result<()> {
     let Some(before) = read(data) else { return Ok(()) };
     let lost = Some(before.head.clone()).filter(|lost| lost.size > head.size || lost.root != head.root);
+    let lost = lost.or(before.recovered);
     write(data, &Seen { recovered: lost, ..Seen::now(head.clone(), None, before.at) })
 }
 
@@ -260,4 +267,55 @@ pub async fn follow(app: App) {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn head(size: u64, of: &str) -> Head {
+        Head { size, root: Digest::of(of.as_bytes()) }
+    }
+
+    #[test]
+    fn a_log_has_what_was_seen_or_not() {
+        let leaf = Digest::of(b"leaf");
+        let seen = Seen::now(head(7, "seven"), Some(leaf.clone()), Time::default());
+        let lost = Some(seen.head.clone());
+        assert_eq!(seen.missing(&head(7, "seven"), None), None);
+        assert_eq!(seen.missing(&head(9, "nine"), Some(&leaf)), None);
+        assert_eq!(seen.missing(&head(6, "six"), None), lost);
+        assert_eq!(seen.missing(&head(7, "another seven"), None), lost);
+        assert_eq!(seen.missing(&head(9, "another nine"), Some(&Digest::of(b"other"))), lost);
+    }
+
+    #[test]
+    fn it_is_kept_whole_and_the_time_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()), None);
+        let then = "2026-11-17T12:00:00Z".parse::<Time>().unwrap();
+        let mut seen = Seen::now(head(7, "seven"), None, then);
+        seen.uptime_ms = seen.uptime_ms.saturating_sub(3_600_000);
+        let hour = uptime().as_millis() > 3_600_000;
+        write(folder.path(), &seen).unwrap();
+        assert_eq!(read(folder.path()), Some(seen.clone()));
+        let known = time(folder.path()).unwrap();
+        assert!(!hour || (known - then).num_minutes() == 60, "{known}");
+        write(folder.path(), &Seen { boot: "another".to_owned(), ..seen }).unwrap();
+        assert_eq!(time(folder.path()), Some(then), "of another start nothing is known");
+        fs::write(folder.path().join(FILE), "{").unwrap();
+        assert_eq!(read(folder.path()), None);
+    }
+
+    #[test]
+    fn what_a_restore_gives_up_is_to_be_told() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &Seen::now(head(7, "seven"), None, Time::default())).unwrap();
+        restored(folder.path(), &head(7, "seven")).unwrap();
+        assert_eq!(read(folder.path()).unwrap().recovered, None);
+        restored(folder.path(), &head(5, "five")).unwrap();
+        let seen = read(folder.path()).unwrap();
+        assert_eq!((seen.recovered, seen.head), (Some(head(7, "seven")), head(5, "five")));
+    }
 }

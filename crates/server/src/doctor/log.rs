@@ -2,6 +2,7 @@
 
 use super::{Finding, fail, ok, warn};
 use crate::backup::DATABASE;
+use crate::seen;
 use crate::store::postgres::{Options, facts};
 use crate::verify::{Broken, Entry, verify};
 use gatepass_core::text::Digest;
@@ -15,9 +16,9 @@ use std::time::Duration;
 const NEWEST: u32 = 10_000;
 const ABOUT: &str = "log.newest";
 
-pub async fn shared(options: &Options) -> Vec<Finding> {
+pub async fn shared(options: &Options, data: &Path) -> Vec<Finding> {
     match facts::tail(options, NEWEST).await {
-        Ok((head, tree, entries)) => vec![judge(&head, &tree, &entries)],
+        Ok((head, tree, entries)) => vec![judge(&head, &tree, &entries), kept(data, &head, &entries)],
         // The database's own findings say why.
         Err(error) => vec![warn(
             ABOUT,
@@ -39,13 +40,33 @@ pub fn embedded(data: &Path) -> Vec<Finding> {
             } else {
                 warn("data.token_key", "there is no key of the sessions yet", "The next start makes one")
             };
-            vec![judge(&head, &tree, &entries), key]
+            vec![judge(&head, &tree, &entries), kept(data, &head, &entries), key]
         }
         Err(error) => vec![fail(
             ABOUT,
             format!("{} cannot be read: {error}", file.display()),
             "Stop the server and “restore” a backup",
         )],
+    }
+}
+
+/// Whether it is the log that this node saw last.
+fn kept(data: &Path, head: &Head, entries: &[Entry]) -> Finding {
+    const ABOUT: &str = "log.seen";
+    let Some(seen) = seen::read(data) else {
+        return ok(ABOUT, "this node has seen no log yet");
+    };
+    let there = entries.iter().find(|e| e.seq == seen.head.size).map(|e| Digest(hex::encode(&e.leaf)));
+    match seen.missing(head, there.as_ref()) {
+        None => ok(ABOUT, "the log goes on from what this node saw of it"),
+        Some(lost) => fail(
+            ABOUT,
+            format!(
+                "this node saw {} events, and the log has {} or others: it is an older copy, and nothing is written",
+                lost.size, head.size
+            ),
+            "Put the newest copy back, or, if there is none, run “gatepass-server recover” and start the server again",
+        ),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The machine: files, room, clock, certificate.
 
 use super::{Finding, fail, ok, warn};
+use crate::clock::BOUND;
 use crate::config::{Config, Kind, Password};
-use crate::{Time, tls};
+use crate::{Time, seen, tls};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -101,6 +102,24 @@ pub fn certificate(config: &Config, now: Time) -> Option<Finding> {
             }
         }
     })
+}
+
+/// Whether the clock is where it was, and went on.
+pub fn clock_went_on(data: &Path, now: Time) -> Finding {
+    const ABOUT: &str = "clock.back";
+    match seen::time(data).map(|known| known - now).filter(|behind| *behind > BOUND) {
+        None => ok(ABOUT, "this machine’s clock is not behind what the server knew"),
+        Some(behind) => warn(
+            ABOUT,
+            format!(
+                "this machine’s clock is {} s behind what the server knew; it goes by what it knew, so that no access \
+                 becomes longer",
+                behind.num_seconds()
+            ),
+            "If the clock is wrong, set it right. If it was wrong before, the server goes by its time until then, and \
+             targets with clocks of their own by theirs",
+        ),
+    }
 }
 
 /// Whether somebody sets this machine's clock.

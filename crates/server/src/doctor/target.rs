@@ -1,6 +1,7 @@
 //! The targets: each is asked what is on it, as the server does every minute, and what its login may do there.
 
-use super::{Finding, fail, ok};
+use super::{Finding, fail, ok, warn};
+use crate::clock::{BOUND, Clock as _, SystemClock};
 use crate::config::{Config, Kind};
 use crate::connect::{Targets, read};
 use futures_util::future::join_all;
@@ -42,6 +43,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
                         REACHED,
                         format!("{id} answers; {} accesses of ours are on it", found.len()),
                     )];
+                    all.extend(clock(targets, id).await);
                     if let Kind::Postgres { url, password, .. } = &target.kind {
                         let password = read(password.as_ref()).unwrap_or_default();
                         all.push(rights(config, id, url, &password).await);
@@ -52,6 +54,22 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         }
     });
     join_all(each).await.into_iter().flatten().collect()
+}
+
+/// Whether the target's clock, which its guard goes by, is this machine's too.
+async fn clock(targets: &Targets, id: &str) -> Option<Finding> {
+    const ABOUT: &str = "target.clock";
+    let theirs = timeout(LIMIT, targets.get(id).ok()?.clock()).await.ok()?.ok()??;
+    let off = SystemClock.now() - theirs;
+    Some(if off.abs() <= BOUND {
+        ok(ABOUT, format!("{id}: its clock is as this machine’s"))
+    } else {
+        warn(
+            ABOUT,
+            format!("{id}: its clock differs from this machine’s by {} s", off.num_seconds()),
+            "Set both by a time server: until then the guard is set by the target’s clock, and an end waits for it",
+        )
+    })
 }
 
 /// Everything that the catalogue gives on this target.
