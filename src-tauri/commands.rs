@@ -1,11 +1,14 @@
 //! The window's port, as docs/desktop-commands.md lists it: each command is the client's method of that name.
 
 use gatepass_client::ui::{
-    CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Prepared, RecentRole,
-    Settings, Status,
+    CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Holdings, Prepared,
+    RecentRole, Settings, Status,
 };
-use gatepass_core::id::{DriftId, GrantId, RequestId};
-use gatepass_core::wire::{Ask, DriftView, EventView, GrantView, Preview, RequestView, ResourceView};
+use gatepass_core::directory::Person;
+use gatepass_core::id::{DriftId, GrantId, PersonId, RequestId};
+use gatepass_core::wire::{
+    Ask, DriftView, EventView, GrantView, Preview, RequestView, ResourceView, RevokedView,
+};
 use tauri::{AppHandle, State};
 use zeroize::Zeroizing;
 
@@ -114,6 +117,21 @@ pub async fn return_grant(app: App<'_>, grant: GrantId) -> Answer<GrantView> {
 #[tauri::command]
 pub async fn revoke_grant(app: App<'_>, grant: GrantId, reason: String) -> Answer<GrantView> {
     app.client().await?.revoke_grant(grant, &reason).await
+}
+
+#[tauri::command]
+pub async fn people(app: App<'_>) -> Answer<Vec<Person>> {
+    app.client().await?.people().await
+}
+
+#[tauri::command]
+pub async fn holdings(app: App<'_>, person: PersonId) -> Answer<Holdings> {
+    app.client().await?.holdings(person).await
+}
+
+#[tauri::command]
+pub async fn revoke_all(app: App<'_>, person: PersonId, reason: String) -> Answer<RevokedView> {
+    app.client().await?.revoke_all(person, &reason).await
 }
 
 #[tauri::command]

@@ -227,6 +227,13 @@ pub fn ended(g: &GrantView, zone: FixedOffset) -> Note {
     Note::new("An access has ended", title, body, open.clone(), vec![("Open", open)])
 }
 
+/// What was an alarm is over.
+pub fn after_all(g: &GrantView, zone: FixedOffset) -> Note {
+    let note = ended(g, zone);
+    let title = format!("Ended after all: {}{}", access(&g.role, &g.resource_name), holder(g));
+    Note { kind: "An access has ended after all", title: line(&title, TITLE), ..note }
+}
+
 /// Setting up or removing an access fails and goes on. What is still open after its time is an alarm.
 pub fn delayed(g: &GrantView, zone: FixedOffset) -> Note {
     let (tried, said) = match &g.trouble {
@@ -236,13 +243,16 @@ pub fn delayed(g: &GrantView, zone: FixedOffset) -> Note {
     };
     let urgent = g.state == GrantState::Ending;
     let (kind, what, head) = if urgent {
-        let ended = g.ends_at.map_or_else(String::new, |end| format!(" {}", clock(end, zone)));
-        let head = format!("It ended{ended} but could not be removed, tried {tried}");
+        let head = match (&g.end, g.ends_at) {
+            (Some(EndCause::Revoked | EndCause::Returned), _) | (_, None) => "It was ended".to_owned(),
+            (_, Some(end)) => format!("It ended {}", clock(end, zone)),
+        };
+        let head = format!("{head} but could not be removed, tried {tried}");
         ("Alarm: an access could not be removed", "Still open", head)
     } else {
         ("An access could not be set up yet", "Not set up yet", format!("It goes on trying, tried {tried}"))
     };
-    let open = Act::Open(Place::access(&g.id, None));
+    let open = Act::Open(if g.mine { Place::access(&g.id, None) } else { Place::now() });
     let title = format!("{what}: {}{}", access(&g.role, &g.resource_name), holder(g));
     Note { urgent, ..Note::new(kind, title, format!("{head}: {said}"), open.clone(), vec![("Show", open)]) }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::FixedOffset;
 use gatepass_client::ui::Settings;
 use gatepass_client::{Client, Clock, Notice};
 use gatepass_core::Time;
@@ -34,6 +35,8 @@ pub struct Notifier {
     icon: Option<PathBuf>,
     /// Requests that came lately.
     recent: Arc<Mutex<Vec<Recent>>>,
+    /// Where alarms are that are not over.
+    alarms: Arc<Mutex<BTreeMap<GrantId, Shown>>>,
 }
 
 /// When a request was told, and where, if it could be shown.
@@ -51,7 +54,13 @@ impl Notifier {
             let client = client.clone();
             move |act| do_act(&app, &client, act)
         });
-        Self { client, daemon, icon: written.is_ok().then_some(icon), recent: Arc::default() }
+        Self {
+            client,
+            daemon,
+            icon: written.is_ok().then_some(icon),
+            recent: Arc::default(),
+            alarms: Arc::default(),
+        }
     }
 
     /// Shows notices as they come, until the client is gone.
@@ -83,6 +92,14 @@ impl Notifier {
             // Alarms can't be switched off.
             Notice::Ended { grant } if grant.end == Some(EndCause::Missing) => note::ended(&grant, zone),
             Notice::Delayed { grant } => note::delayed(&grant, zone),
+            Notice::Alarm { grant } => return self.alarm(&grant, zone).await,
+            Notice::AfterAll { grant } => {
+                let alarm = self.alarms().remove(&grant.id);
+                if let Some(shown) = alarm {
+                    self.daemon.close(&shown).await;
+                }
+                note::after_all(&grant, zone)
+            }
             Notice::Drift { drift } => note::drift(&drift),
             Notice::Drifts { count } => note::drifts(count),
             _ => return,
@@ -115,6 +132,17 @@ impl Notifier {
                 self.show(note::ends_soon(grant, end, now, zone(now))).await;
             }
         }
+    }
+
+    /// Stays until it is dismissed, or over.
+    async fn alarm(&self, grant: &GrantView, zone: FixedOffset) {
+        if let Some(shown) = self.show(note::delayed(grant, zone)).await {
+            self.alarms().insert(grant.id, shown);
+        }
+    }
+
+    fn alarms(&self) -> MutexGuard<'_, BTreeMap<GrantId, Shown>> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn settings(&self) -> Settings {

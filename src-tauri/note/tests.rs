@@ -131,6 +131,15 @@ fn what_is_still_open_is_urgent() {
     assert!(note.urgent);
     assert_eq!(note.title, "Still open: write on Orders database");
     assert_eq!(note.body, "It ended 10:30 but could not be removed, tried 3 times: connection refused");
+    g.end = Some(EndCause::Revoked);
+    g.mine = false;
+    let note = delayed(&g, zone());
+    assert_eq!(note.body, "It was ended but could not be removed, tried 3 times: connection refused");
+    assert_eq!(opens(&note.default), "/now", "who answers for it looks there");
+    let note = after_all(&g, zone());
+    assert_eq!(note.kind, "An access has ended after all");
+    assert_eq!(note.title, "Ended after all: write on Orders databa…");
+    (g.end, g.mine) = (None, true);
     g.state = GrantState::Provisioning;
     let note = delayed(&g, zone());
     assert!(!note.urgent);

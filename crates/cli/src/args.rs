@@ -81,6 +81,18 @@ pub enum Command {
         #[arg(long, value_name = "T")]
         reason: String,
     },
+    /// End everything of a person: accesses, devices, what they asked for and what they approved
+    RevokeAll {
+        /// Their id, as they were invited
+        #[arg(value_name = "PERSON")]
+        person: String,
+        /// Why
+        #[arg(long, value_name = "T")]
+        reason: String,
+        /// Do not ask first
+        #[arg(long)]
+        yes: bool,
+    },
     /// Ask for more time on an access you hold
     Extend {
         #[arg(value_name = "ID", value_parser = id)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod exit;
+mod revoke_all;
 mod run;
 mod show;
 

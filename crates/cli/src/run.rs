@@ -2,6 +2,7 @@
 
 use crate::args::{Audit, Cli, Command, Drift, DriftArgs, GrantsArgs, RequestArgs, RequestsArgs};
 use crate::exit::{DENIED, DONE, FAILED, TOO_LATE, Trouble, code};
+use crate::revoke_all;
 use crate::show;
 use gatepass_client::ui::{DecisionDraft, EventQuery, Failure};
 use gatepass_client::{Client, GrantScope, Invite, KeyStore, Profile, RequestScope, Topic, Waited};
@@ -84,6 +85,9 @@ pub async fn run(cli: Cli) -> Done {
         Command::Revoke { id, reason } => {
             let grant = client.server_grant(&id).await?;
             out.print(&client.revoke_grant(grant.id, &reason).await?, show::grant)
+        }
+        Command::RevokeAll { person, reason, yes } => {
+            out.print(&revoke_all::revoke_all(&client, &person, &reason, yes).await?, revoke_all::said)
         }
         Command::Extend { id, length, reason } => {
             let grant = client.server_grant(&id).await?;

@@ -33,7 +33,8 @@ fn documented() -> Vec<(Vec<String>, String)> {
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")).filter(|row| !row.contains(':'));
     rows.map(|row| {
         let usage = row.split("` |").next().unwrap().replace("\\|", "|");
-        let words = usage.split_whitespace().take_while(|w| w.chars().all(|c| c.is_ascii_lowercase()));
+        let plain = |w: &str| w.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !w.starts_with('-');
+        let words = usage.split_whitespace().take_while(|w| plain(w));
         (words.map(str::to_owned).collect(), usage)
     })
     .collect()

@@ -13,6 +13,7 @@ mod invite;
 mod keys;
 mod lists;
 mod notice;
+mod people;
 mod profile;
 mod run;
 mod sync;

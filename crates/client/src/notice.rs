@@ -6,7 +6,9 @@ use crate::ui::Failure;
 use chrono::TimeDelta;
 use gatepass_core::Time;
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::wire::{DriftState, DriftView, GrantState, GrantView, RequestState, RequestView, Verdict};
+use gatepass_core::wire::{
+    DriftState, DriftView, GrantState, GrantView, RequestState, RequestView, Trouble, Verdict,
+};
 use std::sync::Arc;
 
 /// One thing to tell the person now. Views are as of now, not as of the event.
@@ -41,8 +43,17 @@ pub enum Notice {
     Ended {
         grant: GrantView,
     },
-    /// Setting up or removing an access of theirs, or one they may end, fails and goes on; see `trouble`.
+    /// Setting up an access of theirs, or one they approved, fails and goes on; see `trouble`.
     Delayed {
+        grant: GrantView,
+    },
+    /// An access should be over and its removal failed three times or more; it goes on. For admins, and for those who
+    /// may approve it: they answer for it.
+    Alarm {
+        grant: GrantView,
+    },
+    /// What such an alarm was about is gone after all.
+    AfterAll {
         grant: GrantView,
     },
     /// Access that no grant explains, which this person may mark.
@@ -57,6 +68,9 @@ pub enum Notice {
 
 /// More drift than this at once is told as a number.
 const NAMED: usize = 3;
+
+/// From so many failed removals on it is an alarm, as the server says it.
+pub const ALARM: u32 = 3;
 
 /// News older than this is history: it stands in the lists, nobody is disturbed for it.
 const STALE: TimeDelta = TimeDelta::hours(1);
@@ -134,14 +148,27 @@ fn notice(cache: &Cache, event: &Event, now: Time) -> Result<Option<Notice>, Fai
         Fact::GrantExtended { grant, .. } if mine && fresh => {
             held(*grant)?.filter(|g| g.state == GrantState::Active).map(|grant| Notice::Extended { grant })
         }
+        Fact::GrantEnded { grant, removal, .. } | Fact::GrantFailed { grant, removal, .. }
+            if fresh && removal.attempts > ALARM && cache.answers_for(id)? =>
+        {
+            held(*grant)?.map(|grant| Notice::AfterAll { grant })
+        }
+        // However long ago: it is still so.
+        Fact::GrantDelayed { grant, attempts: ALARM, .. } if cache.answers_for(id)? => {
+            let stuck = |t: &Trouble| t.attempts >= ALARM;
+            held(*grant)?
+                .filter(|g| g.state == GrantState::Ending && g.trouble.as_ref().is_some_and(stuck))
+                .map(|grant| Notice::Alarm { grant })
+        }
         Fact::GrantEnded { grant, .. } | Fact::GrantFailed { grant, .. }
             if fresh && (mine || request.my_verdict == Some(Verdict::Approve)) =>
         {
             held(*grant)?.map(|grant| Notice::Ended { grant })
         }
-        // The first failure of each kind, and not every try after it.
+        // The first failure of setting up, and not every try after it.
         Fact::GrantDelayed { grant, attempts: 1, .. } if fresh => held(*grant)?
-            .filter(|g| g.trouble.is_some() && (g.mine || request.my_verdict == Some(Verdict::Approve)))
+            .filter(|g| g.state != GrantState::Ending && g.trouble.is_some())
+            .filter(|g| g.mine || request.my_verdict == Some(Verdict::Approve))
             .map(|grant| Notice::Delayed { grant }),
         _ => None,
     })

@@ -1,10 +1,11 @@
 //! What the window asks of the client and gets back. Exported to TypeScript.
 
 use gatepass_core::Time;
+use gatepass_core::directory::Person;
 use gatepass_core::error::Code;
-use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::id::{DeviceId, GrantId, RequestId};
 use gatepass_core::text::Digest;
-use gatepass_core::wire::{EventView, Me, Verdict};
+use gatepass_core::wire::{EventView, GrantView, Me, RequestView, Verdict};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -143,6 +144,30 @@ ui! {
         pub valid: bool,
         pub device_name: String,
         pub fingerprint: String,
+    }
+
+    /// What there is of a person that ending everything ends, as of the last sync.
+    pub struct Holdings {
+        pub person: Person,
+        /// Not over yet.
+        pub grants: Vec<GrantView>,
+        /// Undecided requests that they made.
+        pub requests: Vec<RequestView>,
+        /// Undecided requests that they approved.
+        pub approvals: Vec<RequestView>,
+        /// Also those that are disabled already.
+        pub devices: Vec<DeviceView>,
+    }
+
+    /// A device of a person.
+    pub struct DeviceView {
+        pub id: DeviceId,
+        /// Absent when it was erased, or is not this person's to read.
+        pub name: Option<String>,
+        pub fingerprint: String,
+        #[ts(type = "string")]
+        pub enrolled_at: Time,
+        pub disabled: bool,
     }
 
     pub struct RecentRole {

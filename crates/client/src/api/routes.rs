@@ -3,11 +3,11 @@
 use super::answer::{read, refused, unreachable};
 use super::{Api, Hints};
 use crate::ui::Failure;
-use gatepass_core::id::{DriftId, GrantId, RequestId};
+use gatepass_core::id::{DriftId, GrantId, PersonId, RequestId};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::{
     Accepted, Ask, CatalogueDocument, DriftView, EnrollSubmit, Enrolled, GrantView, Head, Marked, Me, Page,
-    PeopleDocument, Preview, RequestView, SealedCredential, Submit,
+    PeopleDocument, Preview, RequestView, RevokedView, SealedCredential, Submit,
 };
 use gatepass_core::{Code, Time};
 use percent::encode;
@@ -98,6 +98,10 @@ impl Api {
 
     pub async fn drift(&self, gone: bool, limit: usize) -> Result<Vec<DriftView>, Failure> {
         self.list(&format!("v1/drift?gone={gone}"), limit).await
+    }
+
+    pub async fn revoke_all(&self, person: PersonId, submit: &Submit) -> Result<RevokedView, Failure> {
+        self.post_open(&format!("v1/people/{person}/revoke-all"), submit).await
     }
 
     /// By id or short number.

@@ -7,6 +7,7 @@ mod drift;
 mod ingest;
 mod query;
 mod read;
+mod revoke;
 mod schema;
 mod verify;
 mod write;

@@ -41,7 +41,7 @@ impl Seen<'_> {
         })
     }
 
-    fn grant(&self, request: &Request) -> Result<Option<GrantView>, Failure> {
+    pub fn grant(&self, request: &Request) -> Result<Option<GrantView>, Failure> {
         let Some(grant) = &request.grant else { return Ok(None) };
         let extension = self
             .conn
@@ -69,7 +69,11 @@ pub(super) fn projection(conn: &Connection, id: RequestId) -> Result<Option<Requ
 }
 
 /// `clause` is one of this module's own, never text from outside.
-fn projections(conn: &Connection, clause: &str, values: impl Params) -> Result<Vec<Request>, Failure> {
+pub(super) fn projections(
+    conn: &Connection,
+    clause: &str,
+    values: impl Params,
+) -> Result<Vec<Request>, Failure> {
     let mut statement = conn.prepare_cached(&format!("SELECT json FROM requests {clause}"))?;
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();

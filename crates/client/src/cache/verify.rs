@@ -2,16 +2,18 @@
 
 use super::check::Breach;
 use super::ingest::tree;
-use super::read::{event_at, salted};
+use super::read::{event_at, projection, salted};
 use super::{Cache, meta};
 use crate::ui::{EventDetail, Failure, SignatureCheck};
 use gatepass_core::command::{Body, Command, Enroll};
 use gatepass_core::event::{By, Event, Fact};
+use gatepass_core::id::{DeviceId, PersonId};
 use gatepass_core::text::Digest;
-use gatepass_core::wire::{Head, SignedCommand, Verdict};
+use gatepass_core::wire::{EndCause, Head, SignedCommand, Verdict};
 use gatepass_core::{Code, Time};
 use gatepass_log::{Hash, Tree, canonical, fingerprint, verify};
 use rusqlite::{Connection, OptionalExtension as _};
+use std::collections::HashMap;
 
 struct Enrolled {
     person: [u8; 16],
@@ -32,7 +34,7 @@ impl Cache {
             let holds = Hash::leaf(raw.as_bytes()).0 == leaf;
             Ok(Some(EventDetail {
                 event: seen.event(seq, &event)?,
-                signature: signature(conn, &event)?,
+                signature: signature(conn, seq, &event, &disabled(conn)?)?,
                 in_verified_tree: holds && verified.is_some_and(|v| seq <= v.head.size),
                 raw,
                 leaf: Hash(leaf).digest(),
@@ -51,6 +53,7 @@ impl Cache {
         let kept = tree(&tx)?;
         let verified = meta::<super::ingest::Verified>(&tx, "verified")?;
         let mut built = Tree::default();
+        let disabled = disabled(&tx)?;
         let mut statement = tx.prepare_cached(
             "SELECT e.seq, leaf, json FROM events e LEFT JOIN bodies USING(seq) ORDER BY e.seq",
         )?;
@@ -60,7 +63,7 @@ impl Cache {
             let leaf = Hash(row.get(1)?);
             let json: Option<String> = row.get(2)?;
             if let Some(breach) =
-                json.as_deref().map_or(Ok(None), |json| event_breach(&tx, seq, leaf, json))?
+                json.as_deref().map_or(Ok(None), |json| event_breach(&tx, seq, leaf, json, &disabled))?
             {
                 return Ok(Err(breach));
             }
@@ -88,7 +91,13 @@ impl Cache {
     }
 }
 
-fn event_breach(conn: &Connection, seq: u64, leaf: Hash, json: &str) -> Result<Option<Breach>, Failure> {
+fn event_breach(
+    conn: &Connection,
+    seq: u64,
+    leaf: Hash,
+    json: &str,
+    disabled: &Disabled,
+) -> Result<Option<Breach>, Failure> {
     let value: serde_json::Value =
         serde_json::from_str(json).map_err(|_| Failure::from(Code::CacheBroken))?;
     let bytes = canonical(&value).map_err(|e| Failure::local("An event can’t be hashed", e))?;
@@ -97,7 +106,7 @@ fn event_breach(conn: &Connection, seq: u64, leaf: Hash, json: &str) -> Result<O
         return Ok(Some(Breach { leaf: Some(leaf.digest()), ..breach }));
     }
     let event: Event = serde_json::from_value(value).map_err(|_| Failure::from(Code::CacheBroken))?;
-    Ok(match signature(conn, &event)? {
+    Ok(match signature(conn, seq, &event, disabled)? {
         Some(check) if !check.valid => {
             Some(Breach::new(format!("The signature of the event at position {seq} does not hold.")))
         }
@@ -105,8 +114,14 @@ fn event_breach(conn: &Connection, seq: u64, leaf: Hash, json: &str) -> Result<O
     })
 }
 
-/// Absent when there is no command behind the event, or its device's key never came here.
-fn signature(conn: &Connection, event: &Event) -> Result<Option<SignatureCheck>, Failure> {
+/// Absent when there is no command behind the event, or its device's key never came here. What a device signed after it
+/// was disabled does not hold.
+fn signature(
+    conn: &Connection,
+    seq: u64,
+    event: &Event,
+    disabled: &Disabled,
+) -> Result<Option<SignatureCheck>, Failure> {
     let (Some(command), By::Person { person, device }) = (&event.command, event.by) else { return Ok(None) };
     if let Fact::DeviceEnrolled { signing_key, name, .. } = &event.fact {
         // The new device vouches for itself; the server vouches for the invite.
@@ -116,12 +131,21 @@ fn signature(conn: &Connection, event: &Event) -> Result<Option<SignatureCheck>,
     }
     let Some(enrolled) = enrolled(conn, device.0.as_bytes())? else { return Ok(None) };
     let body: Option<Body> = serde_json::from_value(command.body.clone()).ok();
-    let valid = enrolled.person == *person.0.as_bytes()
-        && body.is_some_and(|body| {
-            body.device == device
-                && stands_for(&body.command, event)
-                && verify(&enrolled.signing_key, body.command.kind(), command).is_ok()
-        });
+    let in_time = disabled.get(&device).is_none_or(|after| seq <= *after || ends_itself(event, person));
+    let valid = in_time
+        && enrolled.person == *person.0.as_bytes()
+        && match body {
+            Some(body) => {
+                let follows = match &body.command {
+                    Command::RevokeAll { person, reason } => revokes(conn, *person, reason, event)?,
+                    command => stands_for(command, event),
+                };
+                follows
+                    && body.device == device
+                    && verify(&enrolled.signing_key, body.command.kind(), command).is_ok()
+            }
+            None => false,
+        };
     Ok(Some(SignatureCheck {
         valid,
         device_name: enrolled.name.unwrap_or_else(|| "a device".to_owned()),
@@ -148,6 +172,48 @@ fn enrols(event: &Event, command: &SignedCommand) -> bool {
             && body.signing_key == *signing_key
             && body.seal_key == *seal_key
             && body.name == *name
+    })
+}
+
+/// Where each device that is disabled was.
+type Disabled = HashMap<DeviceId, u64>;
+
+fn disabled(conn: &Connection) -> Result<Disabled, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, json FROM events JOIN bodies USING(seq) WHERE kind = 'device.disabled' ORDER BY seq",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = Disabled::new();
+    while let Some(row) = rows.next()? {
+        let json: String = row.get(1)?;
+        let event: Event = serde_json::from_str(&json).map_err(|_| Failure::from(Code::CacheBroken))?;
+        if let Fact::DeviceDisabled { device, .. } = event.fact {
+            found.entry(device).or_insert(row.get(0)?);
+        }
+    }
+    Ok(found)
+}
+
+/// An admin who ends everything of their own signs the events that follow with a device that one of them disables.
+fn ends_itself(event: &Event, by: PersonId) -> bool {
+    let command = event.command.as_ref().and_then(|c| serde_json::from_value::<Body>(c.body.clone()).ok());
+    matches!(command, Some(Body { command: Command::RevokeAll { person, .. }, .. }) if person == by)
+}
+
+/// Whether the event is one that follows from ending everything of `person`.
+fn revokes(conn: &Connection, person: PersonId, why: &Digest, event: &Event) -> Result<bool, Failure> {
+    let theirs = || -> Result<bool, Failure> {
+        let request = event.request.map_or(Ok(None), |id| projection(conn, id))?;
+        Ok(request.is_some_and(|r| r.by == person))
+    };
+    Ok(match &event.fact {
+        Fact::PersonRevoked { person: p, reason } => *p == person && reason == why,
+        Fact::DeviceDisabled { person: p, .. } | Fact::ApprovalVoided { person: p } => *p == person,
+        Fact::GrantEnding { cause: EndCause::Revoked, reason, .. } => {
+            reason.as_ref() == Some(why) && theirs()?
+        }
+        Fact::RequestWithdrawn => theirs()?,
+        _ => false,
     })
 }
 

@@ -45,8 +45,11 @@ fn news(notice: &Notice) -> News {
         Notice::Lapsed { request } => ("lapsed", request.id.0),
         Notice::Ready { grant } => ("ready", grant.id.0),
         Notice::Extended { grant } => ("extended", grant.id.0),
-        Notice::Ended { grant } => ("ended", grant.id.0),
+        Notice::Ended { grant } | Notice::AfterAll { grant } => ("ended", grant.id.0),
+        Notice::Alarm { grant } => ("alarm", grant.id.0),
         Notice::Delayed { grant } => ("delayed", grant.id.0),
+        Notice::Drift { drift } => ("drift", drift.id.0),
+        Notice::Drifts { .. } => ("drift", Uuid::nil()),
     }
 }
 
@@ -62,6 +65,7 @@ fn source(event: &Event) -> Option<News> {
         Fact::GrantExtended { grant, .. } => ("extended", grant.0),
         Fact::GrantEnded { grant, .. } | Fact::GrantFailed { grant, .. } => ("ended", grant.0),
         Fact::GrantDelayed { grant, attempts: 1, .. } => ("delayed", grant.0),
+        Fact::GrantDelayed { grant, attempts: 3, .. } => ("alarm", grant.0),
         _ => return None,
     })
 }
