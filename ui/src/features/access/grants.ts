@@ -7,6 +7,14 @@ export function isLive(grant: GrantView): boolean {
   return grant.state !== 'ended' && grant.state !== 'failed'
 }
 
+/** From so many failed tries on it is an alarm, as the server says it. */
+const ALARM = 3
+
+/** It should be over, and could not be removed. */
+export function isStuck(grant: GrantView): boolean {
+  return grant.state === 'ending' && (grant.trouble?.attempts ?? 0) >= ALARM
+}
+
 /** Not removed first, then what runs by its end, then what is to come. */
 export function order(a: GrantView, b: GrantView): number {
   return rank(a) - rank(b) || (a.ends_at ?? '').localeCompare(b.ends_at ?? '')

@@ -69,3 +69,20 @@ test('thousands are one line', async () => {
   await open('/now', backend)
   expect(by('without-a-grant').textContent).toContain('About 2900 more')
 })
+
+test('what could not be removed stands first, with what the target said and since when, until it is gone', async () => {
+  const backend = new MockBackend()
+  const stuck = backend.grantsNow[0]
+  const since = new Date(Date.now() - 120_000).toISOString()
+  Object.assign(stuck ?? {}, { state: 'ending', end: 'revoked', trouble: { attempts: 2, message: 'no route to host', since } })
+  await open('/now', backend)
+  expect(has('not-removed')).toBe(false)
+  Object.assign(stuck?.trouble ?? {}, { attempts: 3 })
+  backend.emit('grants')
+  await waitFor(() => expect(by('not-removed').textContent).toContain('no route to host'))
+  expect(by(`stuck-${stuck?.number}`).textContent).toMatch(/Tried 3 times since \d\d:\d\d/)
+  expect(by('nav-now').textContent).toContain('1 not removed')
+  Object.assign(stuck ?? {}, { state: 'ended', trouble: null })
+  backend.emit('grants')
+  await waitFor(() => expect(has('not-removed')).toBe(false))
+})

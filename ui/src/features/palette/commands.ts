@@ -89,6 +89,7 @@ function general(app: App): Command[] {
     to('requests', 'send', 'Requests', ['G', 'Q'], '/requests'),
     to('now', 'activity', 'Right now', ['G', 'N'], '/now'),
     to('audit', 'scroll-text', 'Audit', ['G', 'A'], '/audit'),
+    ...(app.status.value?.me?.person.admin || app.status.value?.me?.person.auditor ? [to('people', 'users-round', 'People', ['G', 'P'], '/people')] : []),
     to('settings', 'settings', 'Settings', ['Ctrl', ','], '/settings'),
     to('shortcuts', 'keyboard', 'Shortcuts', ['?'], '/settings/shortcuts'),
     {

@@ -10,11 +10,14 @@ import type { EventQuery } from '$lib/generated/EventQuery'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
+import type { Holdings } from '$lib/generated/Holdings'
+import type { Person } from '$lib/generated/Person'
 import type { Prepared } from '$lib/generated/Prepared'
 import type { Preview } from '$lib/generated/Preview'
 import type { RecentRole } from '$lib/generated/RecentRole'
 import type { RequestView } from '$lib/generated/RequestView'
 import type { ResourceView } from '$lib/generated/ResourceView'
+import type { RevokedView } from '$lib/generated/RevokedView'
 import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
 
@@ -52,6 +55,11 @@ export interface Backend {
   withdraw(request: string): Promise<RequestView>
   returnGrant(grant: string): Promise<GrantView>
   revokeGrant(grant: string, reason: string): Promise<GrantView>
+  /** Everybody, by name. */
+  people(): Promise<Person[]>
+  /** What ending everything of a person would end. */
+  holdings(person: string): Promise<Holdings>
+  revokeAll(person: string, reason: string): Promise<RevokedView>
   extendGrant(grant: string, durationS: number, reason: string): Promise<RequestView>
   credential(grant: string): Promise<CredentialView>
   revealPassword(grant: string): Promise<string>

@@ -6,6 +6,8 @@ import type { DriftView } from '$lib/generated/DriftView'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
+import type { Holdings } from '$lib/generated/Holdings'
+import type { Person } from '$lib/generated/Person'
 import type { PersonRef } from '$lib/generated/PersonRef'
 import type { Preview } from '$lib/generated/Preview'
 import type { Problem } from '$lib/generated/Problem'
@@ -29,6 +31,9 @@ export class MockBackend implements Backend {
   grantsNow: GrantView[]
   eventsNow: EventView[]
   driftNow: DriftView[]
+  peopleNow: Person[] = Object.values(P).map((p) => ({ ...p, groups: p === P.noor || p === P.ivo ? ['dba'] : ['backend'], auditor: false, admin: false }))
+  /** People whose devices are disabled. */
+  disabledNow = new Set<string>()
   statusNow: Status
   settingsNow: Settings = { ...SETTINGS }
   password = 'xK4-qTz9-vW2m-h7Rd'
@@ -191,6 +196,19 @@ export class MockBackend implements Backend {
       if (!reason.trim()) refuse('reason_required', 'Ending someone’s access needs a reason.')
       return this.#end(id, 'revoked', reason)
     })
+  people = () => this.#call('people', [], () => this.peopleNow)
+  holdings = (id: string) => this.#call('holdings', [id], () => this.#holdings(id))
+  revokeAll = (id: string, reason: string) =>
+    this.#call('revokeAll', [id, reason], () => {
+      this.#online()
+      if (!reason.trim()) refuse('reason_required', 'Say why everything of this person is ended.')
+      const held = this.#holdings(id)
+      for (const { id: grant } of held.grants) Object.assign(this.#grantOf(grant), { state: 'ending', end: 'revoked', end_reason: reason, ended_by: P.mara.name, can_revoke: false })
+      for (const { id: request } of held.requests) Object.assign(this.#request(request), { state: 'withdrawn', decided_at: iso(this.now()) })
+      this.disabledNow.add(id)
+      const person = { id, handle: held.person.handle, name: held.person.name }
+      return this.#then({ person, grants: held.grants, devices: 1, head: { size: 1, root: digest('head') } }, 'requests', 'grants', 'status', 'events')
+    })
   extendGrant = (id: string, durationS: number, reason: string) =>
     this.#call('extendGrant', [id, durationS, reason], () => {
       this.#online()
@@ -300,6 +318,18 @@ export class MockBackend implements Backend {
     Object.assign(request, { state: 'approved', decided_at: iso(this.now()) })
     const ends_at = iso(this.now() + request.allowed_s * 1000)
     this.grantsNow.push(makeGrant(request, { state: 'active', starts_at: iso(this.now()), ends_at }))
+  }
+
+  #holdings(id: string): Holdings {
+    const person = this.peopleNow.find((p) => p.id === id) ?? refuse('not_found', 'There is no such person.')
+    const first = person.name.split(' ')[0] ?? person.name
+    return {
+      person,
+      grants: this.grantsNow.filter((g) => g.by_id === id && !['ended', 'failed'].includes(g.state)),
+      requests: this.requestsNow.filter((r) => r.by_id === id && r.state === 'pending'),
+      approvals: this.requestsNow.filter((r) => r.by_id !== id && r.state === 'pending' && r.needs.some((n) => n.given.some((g) => g.by.id === id))),
+      devices: [{ id: `${id}-device`, name: `${first}’s laptop`, fingerprint: '91:c7:0d:4a', enrolled_at: iso(this.now() - 86_400_000), disabled: this.disabledNow.has(id) }],
+    }
   }
 
   #mark(id: string, revision: number, known: DriftView['known']): DriftView {

@@ -1,8 +1,8 @@
 /** Where the window is, kept in the address after `#`, so that links, back and reload work by themselves. */
 
-export type View = 'review' | 'access' | 'request' | 'requests' | 'now' | 'audit' | 'settings' | 'join'
+export type View = 'review' | 'access' | 'request' | 'requests' | 'now' | 'audit' | 'people' | 'settings' | 'join'
 
-const VIEWS: readonly string[] = ['review', 'access', 'request', 'requests', 'now', 'audit', 'settings', 'join']
+const VIEWS: readonly string[] = ['review', 'access', 'request', 'requests', 'now', 'audit', 'people', 'settings', 'join']
 
 export interface Route {
   view: View
