@@ -32,21 +32,15 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub async fn open(place: &'a Place) -> Result<Self, TargetError> {
-        let opened = timeout(CONNECT_LIMIT, connect(place)).await.map_err(|_| slow())??;
-        let mut link = Self { ldap: opened, place };
-        let bound = link
-            .op()
-            .simple_bind(&place.settings.bind_dn, place.password.expose_secret())
-            .await
-            .map_err(lost)?;
-        if bound.rc != 0 {
-            return Err(refused("signing in", &bound));
-        }
-        Ok(link)
-    }
-
-    fn op(&mut self) -> &mut Ldap {
-        self.ldap.with_timeout(LIMIT)
+        let opened = async {
+            let mut ldap = connect(place).await?;
+            let settings = &place.settings;
+            let bound =
+                ldap.simple_bind(&settings.bind_dn, place.password.expose_secret()).await.map_err(lost)?;
+            if bound.rc == 0 { Ok(ldap) } else { Err(refused("signing in", &bound)) }
+        };
+        let ldap = timeout(CONNECT_LIMIT, opened).await.map_err(|_| slow())??;
+        Ok(Self { ldap, place })
     }
 
     /// A handle of its own on the same connection.

@@ -29,6 +29,17 @@ async fn a_directory_that_is_away_is_told_quickly_and_used_again_when_it_is_back
 }
 
 #[tokio::test]
+async fn a_directory_that_says_nothing_is_not_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ldap://{}", silent.local_addr().unwrap());
+    let ldap = connector(&settings(&url), Arc::new(Forgetful::default()));
+    let started = Instant::now();
+    let waited = ldap.inspect().await;
+    assert!(matches!(waited, Err(TargetError::Unreachable(_))), "{waited:?}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn exactly_one_entry_is_the_persons() {
     let target = target();
     let told = |settings: Settings, handle: &'static str| {
