@@ -8,14 +8,18 @@ use std::time::Duration;
 #[cfg(unix)]
 pub fn add(key: &PrivateKey, certificate: &Certificate, comment: &str, left: Duration) -> bool {
     let Some(socket) = std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()) else { return false };
-    let Some(message) = message(key, certificate, comment, left) else { return false };
-    match tell(std::path::Path::new(&socket), &message) {
-        Ok(taken) => taken,
-        Err(error) => {
-            tracing::debug!(%error, "no ssh-agent answers");
-            false
+    // The key by itself as well, as ssh-add does: OpenSSH looks for the private key of a certificate it has in a file by
+    // the plain public one.
+    [None, Some(certificate)].into_iter().all(|certificate| {
+        let Some(message) = message(key, certificate, comment, left) else { return false };
+        match tell(std::path::Path::new(&socket), &message) {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::debug!(%error, "no ssh-agent answers");
+                false
+            }
         }
-    }
+    })
 }
 
 #[cfg(not(unix))]
@@ -41,19 +45,22 @@ fn tell(socket: &std::path::Path, message: &[u8]) -> std::io::Result<bool> {
 #[cfg(unix)]
 fn message(
     key: &PrivateKey,
-    certificate: &Certificate,
+    certificate: Option<&Certificate>,
     comment: &str,
     left: Duration,
 ) -> Option<zeroize::Zeroizing<Vec<u8>>> {
     const ADD_CONSTRAINED: u8 = 25;
     const LIFETIME: u8 = 1;
     let pair = key.key_data().ed25519()?;
-    let blob = certificate.to_bytes().ok()?;
+    let blob = certificate.map(Certificate::to_bytes).transpose().ok()?;
     let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).max(1);
     let public: &[u8] = pair.public.as_ref();
     let whole = zeroize::Zeroizing::new(pair.to_bytes());
-    let fields: [&[u8]; 5] =
-        [b"ssh-ed25519-cert-v01@openssh.com", &blob, public, whole.as_slice(), comment.as_bytes()];
+    let mut fields: Vec<&[u8]> = match &blob {
+        Some(blob) => vec![b"ssh-ed25519-cert-v01@openssh.com", blob],
+        None => vec![b"ssh-ed25519"],
+    };
+    fields.extend([public, whole.as_slice(), comment.as_bytes()]);
     let length = 1 + fields.iter().map(|f| 4 + f.len()).sum::<usize>() + 5;
     // Never grows, so that no part of the key stays behind in memory that was given back.
     let mut out = zeroize::Zeroizing::new(Vec::with_capacity(4 + length));
