@@ -1,21 +1,28 @@
 //! The worked examples of connectors, as `examples/` has them.
 
 use crate::watch::Watched;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What the receiver is started with: two secrets, as while they are changed.
-pub const SECRETS: &str = "whsec_bmV3IG5ldyBuZXcgbmV3IG5ldyBuZXcgbmV3IG5ldw==\nwhsec_b2xkIG9sZCBvbGQgb2xkIG9sZCBvbGQgb2xkIG9sZA==\n";
 /// Somebody who was given access by hand.
 const STANDING: &str = r#"{"accesses": {}, "standing": [{"name": "root", "grants": ["deployer"]}]}"#;
 
-fn example(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// One of the scripts that operators run.
+fn script(name: &str, arguments: [&Path; 2]) {
+    let mut script = Command::new("sh");
+    script
+        .arg(repository("docs/connectors").join(name))
+        .args(arguments.iter().filter(|a| !a.as_os_str().is_empty()));
+    let said = script.output().expect("run sh");
+    assert!(said.status.success(), "{name}: {}", String::from_utf8_lossy(&said.stderr));
 }
 
 /// A private `examples/webhook-receiver` on a free port of 127.0.0.1. Somebody called root has `deployer` there by hand.
@@ -40,12 +47,15 @@ impl Receiver {
     fn start_with(tls: Option<(&str, &str)>) -> Self {
         let dir = TempDir::new().expect("a directory");
         let mut receiver = Self { running: None, dir, url: String::new() };
-        receiver.write("secrets", SECRETS);
+        // Two of them, as while they are changed.
+        for _ in 0..2 {
+            script("webhook-secret.sh", [&receiver.secrets(), Path::new("")]);
+        }
         receiver.write("store.json", STANDING);
         // As tests run it most often; python3 of a version manager takes a third of a second to start.
         let debian = Path::new("/usr/bin/python3");
         let mut program = Command::new(if debian.exists() { debian } else { Path::new("python3") });
-        program.arg(example("webhook-receiver/receiver.py")).args(["--listen", "127.0.0.1:0"]);
+        program.arg(repository("examples/webhook-receiver/receiver.py")).args(["--listen", "127.0.0.1:0"]);
         program.arg("--secret-file").arg(receiver.path("secrets"));
         program.arg("--store").arg(receiver.path("store.json"));
         if let Some((certificate, key)) = tls {
@@ -103,26 +113,36 @@ pub struct BuildHost(TempDir);
 
 impl BuildHost {
     pub fn install() -> Self {
-        Self::install_as(&fs::read_to_string(example("command-connector/build-host")).expect("the example"))
+        Self::install_from(&repository("examples/command-connector/build-host"))
     }
 
     /// Another program in its place.
     pub fn install_as(program: &str) -> Self {
+        let folder = TempDir::new().expect("a directory");
+        let path = folder.path().join("build-host");
+        fs::write(&path, program).expect("the program");
+        Self::install_from(&path)
+    }
+
+    fn install_from(program: &Path) -> Self {
         let host = Self(TempDir::new().expect("a directory"));
         let accesses = host.accesses();
         fs::create_dir(&accesses).expect("the directory of the accesses");
         let by_hand = r#"{"handle": "root", "grants": ["builder"], "until": "2100-01-01T00:00:00Z"}"#;
         fs::write(accesses.join("root.json"), by_hand).expect("an access by hand");
-        fs::write(host.0.path().join("build-host.conf"), accesses.display().to_string())
-            .expect("its settings");
-        fs::write(host.program(), program).expect("the program");
-        fs::set_permissions(host.program(), Permissions::from_mode(0o755)).expect("make it executable");
+        script("command-install.sh", [program, &host.folder()]);
+        let settings = accesses.display().to_string();
+        fs::write(host.folder().join("build-host.conf"), settings).expect("its settings");
         host
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("bin")
     }
 
     /// As a target's `program`.
     pub fn program(&self) -> PathBuf {
-        self.0.path().join("build-host")
+        self.folder().join("build-host")
     }
 
     /// A file for each access.

@@ -252,13 +252,15 @@ async fn a_call_that_is_dropped_ends_its_program() {
 /// A program that leaves something behind, which holds its output open: its end is what counts.
 #[tokio::test]
 async fn a_program_that_forks_is_over_when_it_ends() {
-    for keep in ["sleep 600 &", "setsid sleep 600 &"] {
-        let target = program(&format!("{keep} echo $! >\"$D/child\"; echo '{{\"removed\": true}}'"));
+    for keep in ["", "setsid "] {
+        let child =
+            r#"sh -c 'echo $$ >"$0"; exec sleep 600' "$D/child" & until [ -s "$D/child" ]; do :; done"#;
+        let target = program(&format!("{keep}{child}; echo '{{\"removed\": true}}'"));
         let from = Instant::now();
         target.connector.remove(grant()).await.unwrap();
         assert!(from.elapsed() < Duration::from_secs(20), "it is not waited for");
         let child = fs::read_to_string(target.host.accesses().join("child")).unwrap();
-        if keep.starts_with("setsid") {
+        if !keep.is_empty() {
             // Who leaves the group has said that it is to go on.
             assert!(state(&child).is_some_and(|state| state != 'Z'), "{keep}");
             std::process::Command::new("kill").args(["-KILL", child.trim()]).status().unwrap();

@@ -7,9 +7,10 @@ use gatepass_connectors::{Class, Connector, Holder, Stranger, TargetError};
 use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
-use gatepass_testkit::examples::{Receiver, SECRETS};
+use gatepass_testkit::examples::Receiver;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 struct Target {
@@ -17,10 +18,14 @@ struct Target {
     connector: Box<dyn Connector>,
 }
 
+fn secrets(receiver: &Receiver) -> String {
+    std::fs::read_to_string(receiver.secrets()).unwrap()
+}
+
 fn settings(receiver: &Receiver) -> Settings {
     Settings {
         url: receiver.url().to_owned(),
-        secrets: SECRETS.to_owned().into(),
+        secrets: secrets(receiver).into(),
         authorities: None,
         private: Vec::new(),
         limit: LIMIT,
@@ -106,7 +111,7 @@ async fn who_has_access_by_hand_is_a_stranger_and_stays() {
     let all = ["deployer".to_owned(), "reader".to_owned()];
     let asked = access(&["deployer"]);
     target.connector.provision(&asked).await.unwrap();
-    assert_eq!(target.connector.strangers(&all).await.unwrap(), [root.clone()]);
+    assert_eq!(target.connector.strangers(&all).await.unwrap(), std::slice::from_ref(&root));
     assert_eq!(target.connector.strangers(&all[1..]).await.unwrap(), []);
     target.connector.remove(asked.grant).await.unwrap();
     assert_eq!(target.connector.strangers(&all).await.unwrap(), [root]);
@@ -116,7 +121,11 @@ async fn who_has_access_by_hand_is_a_stranger_and_stays() {
 #[tokio::test]
 async fn any_of_the_secrets_will_do_and_another_will_not() {
     let receiver = Receiver::start();
-    for line in SECRETS.lines() {
+    let mode = std::fs::metadata(receiver.secrets()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads them");
+    let both = secrets(&receiver);
+    assert_eq!(both.lines().count(), 2);
+    for line in both.lines() {
         let one = Settings { secrets: line.to_owned().into(), ..settings(&receiver) };
         assert_eq!(connector(one).inspect().await, Ok(vec![]));
     }
