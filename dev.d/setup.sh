@@ -6,7 +6,7 @@ APT_BUILD=(build-essential pkg-config libssl-dev libwebkit2gtk-4.1-dev libayatan
 APT_DESKTOP=(xvfb xauth imagemagick xdotool openbox webkit2gtk-driver dunst libnotify-bin gnome-keyring
     libsecret-tools dbus dbus-x11 fonts-inter procps)
 APT_TARGETS=(postgresql mariadb-server openssh-server slapd ldap-utils pgbouncer nginx-light haproxy systemd prometheus
-    faketime)
+    faketime python3)
 
 # Built without optimisation: they run for seconds, and installing them takes a third of the time.
 TOOLS_TEST=(tauri-driver@2.1.0)

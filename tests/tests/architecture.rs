@@ -24,7 +24,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["gatepass-server"]),
     ("tokio-postgres", &["gatepass-server", "gatepass-connectors"]),
     ("rusqlite", &["gatepass-server", "gatepass-client"]),
-    ("reqwest", &["gatepass-client"]),
+    ("reqwest", &["gatepass-client", "gatepass-connectors"]),
     ("keyring", &["gatepass-client"]),
 ];
 

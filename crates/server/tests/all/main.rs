@@ -9,6 +9,7 @@ mod doctor;
 mod drift;
 mod drift_kept;
 mod enroll;
+mod example;
 mod foreign;
 mod full_disk;
 mod grants;
