@@ -5,6 +5,7 @@
 mod backup;
 mod catalogue;
 mod config;
+mod directory;
 mod doctor;
 mod drift;
 mod drift_kept;
