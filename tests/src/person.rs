@@ -12,6 +12,7 @@ pub struct Person {
     pub name: String,
     groups: String,
     auditor: bool,
+    admin: bool,
     home: PathBuf,
     env: Vec<(String, String)>,
 }
@@ -32,6 +33,7 @@ impl Person {
             name: name.to_owned(),
             groups: groups.to_owned(),
             auditor: false,
+            admin: false,
             home: home.to_owned(),
             env: env.to_vec(),
         }
@@ -43,10 +45,17 @@ impl Person {
         self
     }
 
+    /// One who may end anything of anybody.
+    pub fn admin(mut self) -> Self {
+        self.admin = true;
+        self
+    }
+
     /// A link that enrols one device of this person.
     pub fn invite(&self, server: &Server) -> String {
-        let more: &[&str] = if self.auditor { &["--auditor"] } else { &[] };
-        server.invite(&self.handle, &self.name, &self.groups, more)
+        let roles = [(self.auditor, "--auditor"), (self.admin, "--admin")];
+        let more: Vec<&str> = roles.into_iter().filter(|(is, _)| *is).map(|(_, option)| option).collect();
+        server.invite(&self.handle, &self.name, &self.groups, &more)
     }
 
     /// Joins at the command line.
