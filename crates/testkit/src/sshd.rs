@@ -106,10 +106,12 @@ impl Sshd {
     fn run(&mut self) -> bool {
         let dir = self.dir.path().to_owned();
         let config = format!(
-            "Port {}\nListenAddress 127.0.0.1\nHostKey {dir}/host_key\nPidFile {dir}/sshd.pid\nUsePAM no\n\
+            "Port {}\nListenAddress 127.0.0.1\nHostKey {dir}/host_key\nPidFile {dir}/sshd.pid\n\
              LogLevel VERBOSE\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n\
-             Subsystem sftp internal-sftp\n{}\n",
+             UsePAM {}\nSubsystem sftp internal-sftp\n{}\n",
             self.port,
+            // As hosts have it: only root can.
+            if root() { "yes" } else { "no" },
             self.config,
             dir = dir.display(),
         );

@@ -1,6 +1,6 @@
 //! Hosts that run `gatepass-host`. Only root can set one up: anybody else is told so, and nothing is shown.
 
-use crate::target::{Open, Target, certificate, gone, now, reached, soon, watched, watched_with};
+use crate::target::{Open, Target, certificate, gone, now, process, reached, soon, watched, watched_with};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use gatepass_connectors::conformance::{self, Shows, Subject, suite};
@@ -102,6 +102,11 @@ async fn everything_ends_at_the_end_without_the_server() {
     let mut command =
         target.open(&[], &["nohup sleep 1000 >/dev/null 2>&1 & echo pid $!; trap '' HUP TERM; cat"]);
     let pid = command.line_with("pid ").unwrap().split_off(4);
+    // In a session of its own, and nobody's child any more.
+    let hidden = "(setsid sh -c 'echo pid $$; exec sleep 1000 >/dev/null 2>&1 </dev/null' &); cat";
+    let mut away = target.open(&[], &[hidden]);
+    let hidden = away.line_with("pid ").unwrap().split_off(4);
+    assert!(away.echoes() && process(&hidden));
     let mut shell = target.open(&["-tt"], &[]);
     shell.type_in("trap '' HUP TERM; echo in\n");
     assert!(shell.line_with("in").is_some());
@@ -110,7 +115,7 @@ async fn everything_ends_at_the_end_without_the_server() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port();
     let forward = format!("127.0.0.1:{port}:{}", behind.local_addr().unwrap());
     let mut forwarding = target.open(&["-N", "-L", &forward], &[]);
-    connections(&target, 3);
+    connections(&target, 4);
     let mut through = loop {
         if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
             break stream;
@@ -119,12 +124,12 @@ async fn everything_ends_at_the_end_without_the_server() {
     let (mut far, _) = behind.accept().unwrap();
     through.write_all(b"x").unwrap();
     far.read_exact(&mut [0]).unwrap();
-    for open in [&mut command, &mut shell, &mut forwarding] {
+    for open in [&mut command, &mut away, &mut shell, &mut forwarding] {
         in_time(open.ended().expect("it ends").0, access.until);
     }
     far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(far.read(&mut [0]).unwrap(), 0, "what went through is closed");
-    assert!(gone(&pid), "{}", target.host.log());
+    assert!(gone(&pid) && gone(&hidden), "{}", target.host.log());
     connections(&target, 0);
     assert!(target.says("true").is_err());
     assert_eq!(target.connector.remove(access.grant).await, Ok(Removed { sessions_ended: 0 }));
@@ -319,6 +324,22 @@ fn serve(list: Arc<Mutex<Vec<u8>>>) -> u16 {
         }
     });
     port
+}
+
+#[test]
+fn systemd_understands_the_unit() {
+    let packaging = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/ssh");
+    let unit = std::fs::read_to_string(format!("{packaging}/gatepass-host.service")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let verify = |text: &str| {
+        let file = folder.path().join("gatepass-host.service");
+        std::fs::write(&file, text.replace("/usr/local/sbin", packaging)).unwrap();
+        let mut analyze = std::process::Command::new("systemd-analyze");
+        let done = analyze.args(["verify", "--man=no"]).arg(file).output().unwrap();
+        String::from_utf8([done.stdout, done.stderr].concat()).unwrap()
+    };
+    assert_eq!(verify(&unit), "");
+    assert_ne!(verify(&unit.replace("ProtectHome=", "ProtectsHome=")), "", "it does find what is wrong");
 }
 
 #[tokio::test]
