@@ -7,5 +7,8 @@
 mod away;
 mod killed;
 mod observer;
+mod overlaps;
 mod place;
+mod restored;
 mod stopped;
+mod time;

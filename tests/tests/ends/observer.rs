@@ -2,6 +2,7 @@
 //! login twice a second. When was the last time that either worked, by the target's own clock?
 
 use chrono::{DateTime, Utc};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -45,11 +46,11 @@ impl Observer {
     /// Gets in at `url`, makes a table of its own where it may, and goes on trying. Panics when it does not get in:
     /// what was never there can't be seen to end.
     pub async fn start(url: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let client = login(url).await.unwrap_or_else(|| panic!("the holder does not get in"));
-        client
-            .batch_execute("CREATE TABLE public.kept_by_its_holder (id int)")
-            .await
-            .expect("a table of its own");
+        let table =
+            format!("CREATE TABLE public.kept_by_its_holder_{} ()", NEXT.fetch_add(1, Ordering::Relaxed));
+        client.batch_execute(&table).await.expect("a table of its own");
         let first = now(&client).await.expect("the session answers");
         let (over, watched) = watch::channel(false);
         let session = tokio::spawn(held(client, first, watched.clone()));

@@ -1,7 +1,10 @@
 //! A server process of its own, a database of its own on a real PostgreSQL as its target, people with a device each, and
 //! others on the target whom Gatepass has nothing to do with.
 
-use crate::observer::{Observer, Seen, login};
+mod after;
+
+use crate::observer::Observer;
+use after::Strangers;
 use chrono::{DateTime, TimeDelta, Utc};
 use gatepass_connectors::points::Point;
 use gatepass_core::command::Command as Wish;
@@ -24,8 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_postgres::Client;
-use uuid::Uuid;
 
 type Time = DateTime<Utc>;
 
@@ -66,12 +67,6 @@ pub struct Place {
 enum Target {
     Shared,
     Own(Postgres),
-}
-
-/// What is on the target and not ours.
-struct Strangers {
-    bystander: Option<Client>,
-    foreign: String,
 }
 
 fn shared() -> &'static Postgres {
@@ -322,106 +317,9 @@ impl Place {
         Observer::start(&self.secret(node, grant).await).await
     }
 
-    /// A metric of this node; the sum over its labels.
-    pub async fn metric(&self, node: usize, name: &str) -> f64 {
-        let text = self.http.get(format!("{}/metrics", self.nodes[node].url)).send().await.expect("metrics");
-        let text = text.text().await.expect("text");
-        let of =
-            text.lines().filter(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
-        of.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    }
-
-    /// The bystander's session ended with its server; the role has to stay.
-    pub fn bystander_left(&mut self) {
-        if let Some(strangers) = &mut self.strangers {
-            strangers.bystander = None;
-        }
-    }
-
-    /// What holds after every case: the access ended by `bound`, nothing of it is left, and everybody else's is.
-    pub async fn over(&mut self, node: usize, observer: Observer, bound: Time) -> Seen {
-        self.nothing_left(node).await;
-        let seen = observer.seen().await;
-        println!(
-            "{}: the last access was {} ms before the bound",
-            self.name,
-            (bound - seen.last()).num_milliseconds()
-        );
-        assert!(
-            seen.last() <= bound,
-            "access until {}, and it had to be over by {bound}: {seen:?}",
-            seen.last()
-        );
-        assert!(seen.refused > 0, "a new login was tried after the end: {seen:?}");
-        self.others_are_there().await;
-        seen
-    }
-
-    /// Waits until neither role, session, object nor job is left.
-    pub async fn nothing_left(&self, node: usize) {
-        until(&format!("nothing is left on the target of {}", self.name), PATIENCE, async || {
-            let left = self.left();
-            if left.is_empty() { Some(()) } else { None }
-        })
-        .await;
-        let http = &self.http;
-        let url = format!("{}/metrics", self.nodes[node].url);
-        until("no job is left", PATIENCE, async || {
-            let text = http.get(&url).send().await.ok()?.text().await.ok()?;
-            text.lines().any(|line| line == "gatepass_jobs 0").then_some(())
-        })
-        .await;
-    }
-
-    /// What is left of ours.
-    pub fn left(&self) -> String {
-        let sql = "
-            SELECT 'role ' || rolname FROM pg_roles r JOIN pg_shdescription d ON d.objoid = r.oid
-             WHERE d.description LIKE 'gatepass:% by gatepass_admin on ' || current_database()
-            UNION ALL
-            SELECT 'session of ' || usename FROM pg_stat_activity
-             WHERE datname = current_database() AND usename LIKE 'gp\\_%'
-            UNION ALL
-            SELECT 'object ' || relname || ' of ' || relowner::regrole FROM pg_class
-             WHERE relname = 'kept_by_its_holder' AND relowner::regrole::text <> 'orders_writer'
-            UNION ALL
-            SELECT 'what nobody owns: ' || classid::regclass || ' ' || objid FROM pg_shdepend s
-             WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-               AND NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = s.refobjid)";
-        self.target().psql(&self.name, sql)
-    }
-
-    async fn others_are_there(&mut self) {
-        let Some(Strangers { bystander, foreign }) = &self.strangers else { return };
-        if let Some(session) = bystander {
-            session
-                .query_one("SELECT count(*) FROM orders", &[])
-                .await
-                .expect("the bystander's session goes on");
-        }
-        let sql = format!(
-            "SELECT count(*) FROM pg_roles WHERE rolname IN ('bystander_{}', '{foreign}')",
-            self.name
-        );
-        assert_eq!(self.target().psql(&self.name, &sql), "2", "roles that are not ours stay");
-    }
-}
-
-impl Strangers {
-    /// A login with what our roles give and an open session, and a role that looks like ours and is another's.
-    async fn settle(server: &Postgres, name: &str) -> Self {
-        let foreign = format!("gp_{}", Uuid::now_v7().simple());
-        server.psql(
-            name,
-            &format!(
-                "CREATE ROLE bystander_{name} LOGIN PASSWORD 'bystander' IN ROLE orders_writer;
-                 CREATE ROLE {foreign} LOGIN IN ROLE orders_writer;
-                 COMMENT ON ROLE {foreign} IS 'gatepass:{} by gatepass_admin on elsewhere';",
-                Uuid::now_v7()
-            ),
-        );
-        let url = server.url(&format!("bystander_{name}"), "bystander", name);
-        Self { bystander: Some(login(&url).await.expect("the bystander gets in")), foreign }
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 }
 
@@ -468,42 +366,4 @@ async fn join(node: &Node, http: &reqwest::Client, handle: &str, group: &str) ->
     someone
 }
 
-const CONFIG: &str = r#"
-[server]
-name = "example.com/gatepass"
-listen = "127.0.0.1:0"
-data = "./data-NUMBER"
-limits = { per_second = 10000, burst = 10000 }
-DATABASE
-
-[[target]]
-id = "orders-pg"
-kind = "postgres"
-url = "TARGET"
-password_file = "./orders-password"
-
-[[resource]]
-id = "orders-db"
-name = "Orders database"
-environment = "production"
-target = "orders-pg"
-
-[[resource.role]]
-id = "write"
-name = "Write"
-grants = ["orders_writer"]
-ask = ["backend"]
-approve = []
-default = "1m"
-max = "8h"
-
-[[resource.role]]
-id = "fix"
-name = "Fix one row"
-grants = ["orders_writer"]
-ask = ["backend"]
-approve = [{ from = ["dba"], count = 1 }]
-default = "10m"
-max = "1h"
-lapse = "8h"
-"#;
+const CONFIG: &str = include_str!("place/gatepass.toml");
