@@ -4,11 +4,11 @@ use super::failed::Failed;
 use super::link;
 use super::place::Place;
 use super::remove::{Cut, silence};
+use super::session::Session;
 use crate::TargetError;
 use crate::points::{Point, reached};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 /// What keeps the login from being dropped, by database; no name for what all databases share.
@@ -51,13 +51,13 @@ const HAND_OVER: &str = "
 
 /// Hands over what the login owns, drops it, and reads back that it and its sessions are gone.
 pub(super) async fn clear(
-    client: Arc<Client>,
+    client: Arc<Session>,
     place: &Place,
     login: &String,
     cut: &Cut,
 ) -> Result<(), Failed> {
     roll_back_prepared(&client, place, login).await?;
-    for row in client.query_typed(LEFT, &[(&cut.oid, Type::OID)]).await? {
+    for row in client.ask(LEFT, &[(&cut.oid, Type::OID)]).await? {
         let database: Option<String> = row.try_get(0)?;
         let named = format!("database \"{}\"", database.as_deref().unwrap_or(&place.database).escape_debug());
         if !row.try_get::<_, bool>(1)? {
@@ -80,7 +80,7 @@ pub(super) async fn clear(
 async fn hand_over(place: &Place, database: Option<&str>, login: &String, owns: bool) -> Result<(), Failed> {
     let client = link::connect(place, database).await?;
     let mut failure = TargetError::Refused("none of its group roles is left to take it over".into()).into();
-    for row in client.query_typed(HAND_OVER, &[(login, Type::TEXT)]).await? {
+    for row in client.ask(HAND_OVER, &[(login, Type::TEXT)]).await? {
         if owns && !row.try_get::<_, bool>(0)? {
             break;
         }
@@ -95,8 +95,12 @@ async fn hand_over(place: &Place, database: Option<&str>, login: &String, owns: 
 
 /// A prepared transaction outlives its session and would keep the login from being changed or dropped. It can't be
 /// rolled back inside a transaction, so each statement stands alone; the connection is not used again.
-pub(super) async fn roll_back_prepared(client: &Client, place: &Place, login: &String) -> Result<(), Failed> {
-    for prepared in client.query_typed(PREPARED, &[(login, Type::TEXT)]).await? {
+pub(super) async fn roll_back_prepared(
+    client: &Session,
+    place: &Place,
+    login: &String,
+) -> Result<(), Failed> {
+    for prepared in client.ask(PREPARED, &[(login, Type::TEXT)]).await? {
         let database: &str = prepared.try_get(0)?;
         let one = async {
             let there = link::connect(place, Some(database)).await?;

@@ -2,27 +2,28 @@
 
 use super::failed::Failed;
 use super::place::{CONNECT_LIMIT, Place};
+use super::session::Session;
 use crate::TargetError;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::Client;
 use tracing::debug;
 
 /// An idle connection older than this may have been forgotten by something on the way.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 /// For this long after a connection failed, others fail alike without trying.
 const FAILURE_HOLDS: Duration = Duration::from_millis(200);
-/// Names resolve to the server's own objects, and nothing waits long.
-const SETTINGS: &str = "SET search_path = pg_catalog; SET statement_timeout = '10s'; SET lock_timeout = '3s'";
+/// Names resolve to the server's own objects, nothing waits long, and a question is planned once.
+const SETTINGS: &str = "SET search_path = pg_catalog; SET statement_timeout = '10s'; SET lock_timeout = '3s';
+     SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// At most `width` connections to one database. Each is used by one call at a time.
 pub(super) struct Link {
     place: Arc<Place>,
     permits: Semaphore,
-    idle: Mutex<Vec<(Arc<Client>, Instant)>>,
+    idle: Mutex<Vec<(Arc<Session>, Instant)>>,
     failure: Mutex<Option<(TargetError, Instant)>>,
     limit: Duration,
 }
@@ -42,7 +43,7 @@ impl Link {
     /// Runs `call` on a connection; once more on a new one if a kept one turned out to be dead.
     pub async fn run<T, F, Fut>(&self, call: F) -> Result<T, TargetError>
     where
-        F: Fn(Arc<Client>) -> Fut,
+        F: Fn(Arc<Session>) -> Fut,
         Fut: Future<Output = Result<T, Failed>>,
     {
         let whole = async {
@@ -63,20 +64,20 @@ impl Link {
             .unwrap_or_else(|_| Err(unanswered(&format!("no answer within {} s", self.limit.as_secs()))))
     }
 
-    fn kept(&self) -> Option<Arc<Client>> {
+    fn kept(&self) -> Option<Arc<Session>> {
         let mut idle = locked(&self.idle);
         idle.retain(|(client, since)| !client.is_closed() && since.elapsed() < IDLE_LIMIT);
         idle.pop().map(|(client, _)| client)
     }
 
-    fn keep<T>(&self, client: Arc<Client>, outcome: Result<T, Failed>) -> Result<T, TargetError> {
+    fn keep<T>(&self, client: Arc<Session>, outcome: Result<T, Failed>) -> Result<T, TargetError> {
         if outcome.as_ref().err().is_none_or(|failed| !failed.lost()) {
             locked(&self.idle).push((client, Instant::now()));
         }
         outcome.map_err(TargetError::from)
     }
 
-    async fn connect(&self) -> Result<Client, TargetError> {
+    async fn connect(&self) -> Result<Session, TargetError> {
         if let Some((error, since)) = locked(&self.failure).clone()
             && since.elapsed() < FAILURE_HOLDS
         {
@@ -89,7 +90,7 @@ impl Link {
 }
 
 /// A new connection to the target's database, or to another of the same server.
-pub(super) async fn connect(place: &Place, database: Option<&str>) -> Result<Client, Failed> {
+pub(super) async fn connect(place: &Place, database: Option<&str>) -> Result<Session, Failed> {
     let mut config = place.config.clone();
     if let Some(database) = database {
         config.dbname(database);
@@ -102,7 +103,7 @@ pub(super) async fn connect(place: &Place, database: Option<&str>) -> Result<Cli
             }
         });
         client.batch_execute(SETTINGS).await?;
-        Ok(client)
+        Ok(Session::new(client))
     };
     timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| {
         Err(Failed::Told(unanswered(&format!("no connection within {} s", CONNECT_LIMIT.as_secs()))))

@@ -8,9 +8,11 @@
 mod clear;
 mod failed;
 mod link;
+mod password;
 mod place;
 mod provision;
 mod remove;
+mod session;
 mod strangers;
 mod tls;
 mod watch;
@@ -23,6 +25,7 @@ use gatepass_core::Time;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
 use link::Link;
+use password::Passwords;
 pub use place::Place;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -38,6 +41,7 @@ pub struct Postgres {
     quick: Link,
     /// What may wait for locks, apart, so that it never holds up the end of a session.
     slow: Link,
+    passwords: Passwords,
     connection_limit: u16,
     /// Without the watch on the target nothing is provisioned, see `watch`.
     watched: bool,
@@ -55,6 +59,7 @@ impl Postgres {
             quick: Link::new(place.clone(), 4, Duration::from_secs(15)),
             slow: Link::new(place.clone(), 2, Duration::from_secs(40)),
             place,
+            passwords: Passwords::default(),
             connection_limit: SESSIONS,
             watched: false,
         })
@@ -124,15 +129,16 @@ impl Connector for Postgres {
             connection_limit: self.connection_limit,
             watched: self.watched,
         };
-        let password = self.quick.run(|client| provision::provision(client, &asked)).await?;
-        Ok(Secret::Postgres { url: self.place.url_for(&asked.login, &password) })
+        let password = &self.passwords.take();
+        self.quick.run(|client| provision::provision(client, &asked, password)).await?;
+        Ok(Secret::Postgres { url: self.place.url_for(&asked.login, password.exposed()) })
     }
 
     async fn guard(&self, access: &Access) -> Result<Option<Secret>, TargetError> {
         let (login, until) = (&login_name(access.grant), &stamp(access.until));
         self.quick
             .run(|client| async move {
-                let found = client.query_typed(GUARD, &[(login, Type::TEXT), (until, Type::TEXT)]).await?;
+                let found = client.ask(GUARD, &[(login, Type::TEXT), (until, Type::TEXT)]).await?;
                 let Some(row) = found.first() else {
                     let absent = format!("there is no login {login} whose end could be moved");
                     return Err(Failed::Told(TargetError::Refused(absent)));
@@ -159,7 +165,7 @@ impl Connector for Postgres {
         self.quick
             .run(|client| async move {
                 let mut found = Vec::new();
-                for row in client.query_typed(INSPECT, &[]).await? {
+                for row in client.ask(INSPECT, &[]).await? {
                     let (name, description): (String, String) = (row.try_get(0)?, row.try_get(1)?);
                     let Some(grant) = tagged(&name, &description, scope) else { continue };
                     let sessions = u32::try_from(row.try_get::<_, i64>(3)?).unwrap_or(u32::MAX);
@@ -177,7 +183,7 @@ impl Connector for Postgres {
     async fn clock(&self) -> Result<Option<Time>, TargetError> {
         self.quick
             .run(|client| async move {
-                let answer = client.query_typed("SELECT clock_timestamp()", &[]).await?;
+                let answer = client.ask("SELECT clock_timestamp()", &[]).await?;
                 Ok(answer.first().map(|row| row.try_get(0)).transpose()?)
             })
             .await

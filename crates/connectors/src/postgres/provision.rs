@@ -1,17 +1,13 @@
 //! Making the login: two round trips, the second one transaction.
 
 use super::failed::Failed;
+use super::password::Password;
+use super::session::Session;
 use super::{untouched, watch};
 use crate::TargetError;
 use crate::points::{Point, reached};
-use rand::distributions::Alphanumeric;
-use rand::{Rng, rngs::OsRng};
 use std::sync::Arc;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
-
-/// About 190 bits.
-const PASSWORD_LENGTH: usize = 32;
 
 pub(super) struct Asked<'a> {
     pub login: String,
@@ -55,25 +51,26 @@ const GIVEN_BESIDES: &str = "
       JOIN pg_auth_members m ON m.member = l.oid JOIN pg_roles g ON g.oid = m.roleid
      WHERE l.rolname = $1 AND g.rolname <> ALL ($2) ORDER BY 1";
 
-/// Makes the login what is asked and answers its new password, of ASCII letters and digits.
-pub(super) async fn provision(client: Arc<Client>, asked: &Asked<'_>) -> Result<String, Failed> {
-    // The server is told the verifier only, so neither its log nor pg_stat_activity ever has the password.
-    let password: String = OsRng.sample_iter(Alphanumeric).take(PASSWORD_LENGTH).map(char::from).collect();
-    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+/// Makes the login what is asked, with this password.
+pub(super) async fn provision(
+    client: Arc<Session>,
+    asked: &Asked<'_>,
+    password: &Password,
+) -> Result<(), Failed> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match once(&client, asked, &verifier).await {
+        match once(&client, asked, &password.verifier).await {
             Err(failed) if failed.collided() && tries < 3 => {}
-            other => return other.map(|()| password),
+            other => return other,
         }
     }
 }
 
-async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), Failed> {
+async fn once(client: &Session, asked: &Asked<'_>, verifier: &str) -> Result<(), Failed> {
     let limit = asked.connection_limit.to_string();
     let plan = client
-        .query_typed(
+        .ask(
             PLAN,
             &[
                 (&asked.login, Type::TEXT),
@@ -122,10 +119,9 @@ async fn once(client: &Client, asked: &Asked<'_>, verifier: &str) -> Result<(), 
 }
 
 /// A membership that someone else gave to the login can't be taken back from PostgreSQL 16 on, and only warns.
-async fn nothing_besides(client: &Client, asked: &Asked<'_>) -> Result<(), Failed> {
-    let rows = client
-        .query_typed(GIVEN_BESIDES, &[(&asked.login, Type::TEXT), (&asked.groups, Type::TEXT_ARRAY)])
-        .await?;
+async fn nothing_besides(client: &Session, asked: &Asked<'_>) -> Result<(), Failed> {
+    let rows =
+        client.ask(GIVEN_BESIDES, &[(&asked.login, Type::TEXT), (&asked.groups, Type::TEXT_ARRAY)]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let group: String = row.try_get(0)?;
     let text = format!("someone gave \"{}\" to {} as well", group.escape_debug(), asked.login);

@@ -3,6 +3,7 @@
 use super::clear::roll_back_prepared;
 use super::failed::Failed;
 use super::place::Place;
+use super::session::Session;
 use crate::TargetError;
 use crate::points::{Point, reached};
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Error, Row};
 use tracing::warn;
 
 /// How long sessions may take to end once told to.
@@ -81,8 +82,8 @@ const END_UNNAMED: &str = "SELECT pg_terminate_backend($1)";
 /// Ends the sessions, then shuts the door by dropping the login, or as far as can be when it left something, and ends
 /// those that slipped in; `None` when there is no such login. Sessions are ended before the door is shut because one
 /// may hold a lock on its own login's row.
-pub(super) async fn cut(client: Arc<Client>, place: &Place, login: &String) -> Result<Option<Cut>, Failed> {
-    let found = client.query_typed(FIND_AND_END, &[(login, Type::TEXT)]).await?;
+pub(super) async fn cut(client: Arc<Session>, place: &Place, login: &String) -> Result<Option<Cut>, Failed> {
+    let found = client.ask(FIND_AND_END, &[(login, Type::TEXT)]).await?;
     let Some(row) = found.first() else { return Ok(None) };
     reached(Point::PostgresRemoveTold);
     let oid: u32 = row.try_get(0)?;
@@ -114,7 +115,7 @@ fn settled(dropped: Result<(), Error>) -> Result<bool, Failed> {
     }
 }
 
-async fn shut(client: &Client, place: &Place, login: &String, row: &Row) -> Result<(), Failed> {
+async fn shut(client: &Session, place: &Place, login: &String, row: &Row) -> Result<(), Failed> {
     let say: &str = row.try_get(1)?;
     match client.batch_execute(say).await {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => Ok(()),
@@ -129,13 +130,13 @@ async fn shut(client: &Client, place: &Place, login: &String, row: &Row) -> Resu
 
 /// Ends sessions of `oid` until none is left, nor any connection that could still become one; whether the login is
 /// still there.
-pub(super) async fn silence(client: &Client, oid: u32, ended: &mut BTreeSet<i32>) -> Result<bool, Failed> {
+pub(super) async fn silence(client: &Session, oid: u32, ended: &mut BTreeSet<i32>) -> Result<bool, Failed> {
     let from = Instant::now();
     let mut pause = Duration::from_millis(1);
     // Who connects from now on finds the door shut.
     let mut before: Option<BTreeSet<i32>> = None;
     loop {
-        let rows = client.query_typed(END, &[(&oid, Type::OID)]).await?;
+        let rows = client.ask(END, &[(&oid, Type::OID)]).await?;
         let row = rows.first().ok_or_else(|| TargetError::Refused("no answer to the read-back".into()))?;
         let open: Vec<i32> = row.try_get(0)?;
         ended.extend(row.try_get::<_, Vec<Option<i32>>>(1)?.into_iter().flatten());
@@ -161,9 +162,9 @@ pub(super) async fn silence(client: &Client, oid: u32, ended: &mut BTreeSet<i32>
 
 /// Nobody who means well is so slow to connect, and whose it is can't be seen: the connection is ended. A superuser's
 /// can't be, which shows that it is not the login's.
-async fn end_unnamed(client: &Client, waiting: &mut BTreeSet<i32>) -> Result<(), Failed> {
+async fn end_unnamed(client: &Session, waiting: &mut BTreeSet<i32>) -> Result<(), Failed> {
     for pid in waiting.clone() {
-        match client.query_typed(END_UNNAMED, &[(&pid, Type::INT4)]).await {
+        match client.ask(END_UNNAMED, &[(&pid, Type::INT4)]).await {
             Ok(_) => warn!(pid, "a connection to the target that did not show whose it is was ended"),
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 waiting.remove(&pid);

@@ -1,9 +1,9 @@
 //! Who holds a group role besides the logins that carry a tag.
 
 use super::failed::Failed;
+use super::session::Session;
 use crate::Stranger;
 use std::sync::Arc;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 /// Those that can log in and get one of the groups, directly or through other roles. A membership that neither inherits
@@ -27,8 +27,8 @@ const STRANGERS: &str = "
                 AND replace(substr(d.description, 10, 36), '-', '') = substr(r.rolname, 4))
      GROUP BY r.rolname ORDER BY 1";
 
-pub(super) async fn strangers(client: Arc<Client>, grants: &[String]) -> Result<Vec<Stranger>, Failed> {
-    let rows = client.query_typed(STRANGERS, &[(&grants, Type::TEXT_ARRAY)]).await?;
+pub(super) async fn strangers(client: Arc<Session>, grants: &[String]) -> Result<Vec<Stranger>, Failed> {
+    let rows = client.ask(STRANGERS, &[(&grants, Type::TEXT_ARRAY)]).await?;
     let all = rows.iter().map(|row| Ok(Stranger { name: row.try_get(0)?, grants: row.try_get(1)? }));
     all.collect()
 }

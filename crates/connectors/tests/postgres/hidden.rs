@@ -25,20 +25,33 @@ fn hide(secret: &Secret, seconds: u32) -> JoinHandle<bool> {
     })
 }
 
-async fn hidden(server: &Server, many: u32) {
+/// A server that logs who was let in.
+fn talkative() -> Server {
+    let server = Server::start_with(&["log_connections=on"]);
+    server.make_orders();
+    server
+}
+
+/// Waits until so many connections of `login` were let in.
+async fn hidden(server: &Server, login: &str, many: usize) {
+    let let_in = format!("connection authorized: user={login} ");
+    until("they are let in", async || server.log().matches(&let_in).count() == many).await;
+}
+
+fn unseen(server: &Server) -> String {
     let sql = "SELECT count(*) FROM pg_locks LEFT JOIN pg_stat_activity a USING (pid)
                 WHERE locktype = 'virtualxid' AND a.usesysid IS NULL AND a.datid IS NULL";
-    until("it hides", async || server.psql("orders", sql) == many.to_string()).await;
+    server.psql("orders", sql)
 }
 
 #[tokio::test]
 async fn one_that_shows_soon_is_waited_for_and_ended() {
-    let server = Server::orders();
+    let server = talkative();
     let connector = crate::holder::connector(&server.admin_url());
     let access = access(&["orders_reader"]);
     let secret = connector.provision(&access).await.unwrap();
     let hiding = hide(&secret, 1);
-    hidden(&server, 1).await;
+    hidden(&server, &login_name(access.grant), 1).await;
     let removed = connector.remove(access.grant).await.unwrap();
     assert_eq!(removed.sessions_ended, 1);
     assert!(!hiding.await.unwrap(), "it never got at the orders");
@@ -47,16 +60,17 @@ async fn one_that_shows_soon_is_waited_for_and_ended() {
 
 #[tokio::test]
 async fn one_that_hides_for_long_is_ended_as_well() {
-    let server = Server::orders();
+    let server = talkative();
     let connector = crate::holder::connector(&server.admin_url());
     let access = access(&["orders_reader"]);
     let secret = connector.provision(&access).await.unwrap();
     let hiding = [hide(&secret, 600), hide(&secret, 600)];
-    hidden(&server, 2).await;
+    hidden(&server, &login_name(access.grant), 2).await;
+    assert_eq!(unseen(&server), "2");
     let started = Instant::now();
     connector.remove(access.grant).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    hidden(&server, 0).await;
+    until("none is left", async || unseen(&server) == "0").await;
     for one in hiding {
         assert!(!one.await.unwrap());
     }
@@ -64,16 +78,16 @@ async fn one_that_hides_for_long_is_ended_as_well() {
 
 #[tokio::test]
 async fn a_superusers_is_left_alone() {
-    let server = Server::orders();
+    let server = talkative();
     server.psql("orders", "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'");
     let connector = crate::holder::connector(&server.admin_url());
     let access = access(&["orders_reader"]);
     connector.provision(&access).await.unwrap();
     let boss = Secret::Postgres { url: server.url("boss", "boss", "orders") };
-    let slow = hide(&boss, 5);
-    hidden(&server, 1).await;
+    let slow = hide(&boss, 8);
+    hidden(&server, "boss", 1).await;
     connector.remove(access.grant).await.unwrap();
-    hidden(&server, 1).await;
+    assert_eq!(unseen(&server), "1");
     let there = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'boss'";
     until("it gets in", async || server.psql("orders", there) == "1").await;
     slow.abort();

@@ -28,7 +28,7 @@ async fn where_no_password_is_asked_for_removal_ends_it() {
         "the guard guards passwords only"
     );
     let session = connect(&free).await.unwrap();
-    assert_eq!(connector.remove(access.grant).await.unwrap().sessions_ended, 1);
+    assert!(connector.remove(access.grant).await.unwrap().sessions_ended >= 1);
     assert!(session.batch_execute("SELECT 1").await.is_err());
     assert!(server.psql_at(&free, "SELECT 1").unwrap_err().contains("does not exist"));
 }
