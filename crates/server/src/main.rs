@@ -212,8 +212,8 @@ fn directory(file: &File) -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn log(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,ldap3=off"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,ldap3=off"));
     let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => to_stderr.with_ansi(false).init(),
