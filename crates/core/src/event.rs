@@ -68,7 +68,6 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind")]
-#[expect(clippy::large_enum_variant, reason = "the largest begins every story; boxing it would gain nothing")]
 pub enum Fact {
     #[serde(rename = "catalogue.published")]
     CataloguePublished { catalogue: Digest },

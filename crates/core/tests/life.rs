@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => who.clone().prop_map(|who| Step::RevokeAll { who }),
         2 => (who.clone(), request.clone(), 1u32..3000)
             .prop_map(|(by, request, duration_s)| Step::Extend { by, request, duration_s }),
-        8 => (request, 0usize..8).prop_map(|(request, what)| Step::Work { request, what }),
+        8 => (request, 0usize..9).prop_map(|(request, what)| Step::Work { request, what }),
         1 => (who, 0usize..3, any::<bool>()).prop_map(|(who, group, leave)| Step::Join { who, group, leave }),
         3 => (1i64..4000).prop_map(|seconds| Step::Wait { seconds }),
     ]
@@ -331,6 +331,7 @@ impl World {
                     },
                     5 => Report::EndDue,
                     6 => Report::RemovalFailed { message: message(), attempts: 1 },
+                    7 => Report::Missing,
                     _ => Report::Removed { checked_at: self.now, sessions_ended: 1, attempts: 1 },
                 };
                 self.report(i, &what);
