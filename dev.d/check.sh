@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 
 check_shell() {
-    shellcheck -x dev dev.d/*.sh .ci/run
+    shellcheck -x dev dev.d/*.sh .ci/run packaging/ssh/gatepass-host
 }
 
 dev_check() {

@@ -9,21 +9,11 @@ use gatepass_core::Time;
 use gatepass_core::catalogue::Session;
 use gatepass_core::id::GrantId;
 use gatepass_core::wire::Secret;
-use gatepass_testkit::sshd::root;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-macro_rules! needs_root {
-    () => {
-        if !root() {
-            eprintln!("not shown: a host can only be set up by root");
-            return;
-        }
-    };
-}
 
 #[async_trait]
 impl Subject for Target {
