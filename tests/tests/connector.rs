@@ -2,9 +2,9 @@
 //! promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use gatepass_testkit::Postgres;
 use gatepass_testkit::examples::{BuildHost, Receiver};
 use gatepass_testkit::postgres::ADMIN_PASSWORD;
+use gatepass_testkit::{Mariadb, Postgres, Slapd, mariadb, slapd};
 use gatepass_tests::bins;
 use gatepass_tests::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
@@ -100,6 +100,59 @@ fn a_real_postgresql_passes() {
     assert_eq!(server.psql("orders", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'gp\\_%'"), "0");
     assert_eq!(server.psql("orders", "SELECT count(*) FROM pg_roles WHERE rolname = 'standing'"), "1");
     assert!(!text(&ran.stderr).contains(ADMIN_PASSWORD));
+}
+
+#[test]
+fn a_real_mariadb_passes() {
+    let server = Mariadb::orders();
+    let target =
+        format!("kind = \"mariadb\"\nurl = \"{}\"\npassword_file = \"password\"", server.admin_url());
+    let folder = configured(&target, "\"orders_reader\"");
+    fs::write(folder.path().join("password"), mariadb::ADMIN_PASSWORD).unwrap();
+    let accounts = || server.sql("SELECT count(*) FROM mysql.user");
+    let before = accounts();
+    let ran = run(folder.path(), &[]);
+    assert!(ran.status.success(), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(accounts(), before, "every account is gone again");
+}
+
+#[test]
+fn a_real_directory_passes() {
+    let directory = Slapd::start();
+    let group = format!("cn=oncall,{}", slapd::GROUPS);
+    let standing = format!("uid=p1,{}", slapd::PEOPLE);
+    directory.change(&format!("dn: {group}\nobjectClass: groupOfNames\ncn: oncall\nmember: {standing}\n"));
+    let target = format!(
+        "kind = \"ldap\"\nurl = \"{}\"\nbind_dn = \"{}\"\npassword_file = \"password\"\n\
+         people = {{ base = \"{}\", filter = \"(uid={{person}})\" }}",
+        directory.url(),
+        slapd::ACCOUNT,
+        slapd::PEOPLE
+    );
+    let folder = configured(&target, &format!("\"{group}\""));
+    fs::write(folder.path().join("password"), slapd::ACCOUNT_PASSWORD).unwrap();
+    let ran = run(folder.path(), &["--person", "tomas", "--person", "p2"]);
+    assert!(ran.status.success(), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(
+        directory.values(&group, "member"),
+        [standing],
+        "who was a member before still is, and nobody else"
+    );
+}
+
+/// Without a way to its hosts, what a certificate gives ends when it runs out, and the test says so.
+#[test]
+fn certificates_pass_and_run_out() {
+    let folder =
+        configured("kind = \"ssh\"\nhosts = [\"127.0.0.1:1\"]\nca_key_file = \"ssh-ca\"", "\"deploy\"");
+    let without_key = run(folder.path(), &[]);
+    assert!(text(&without_key.stdout).contains("gatepass-server ssh-ca"), "it says what to do");
+    let mut authority = Command::new(bins::path("gatepass-server"));
+    authority.args(["ssh-ca", "--target", "tried", "--config"]).arg(folder.path().join("gatepass.toml"));
+    assert!(authority.output().unwrap().status.success());
+    let ran = run(folder.path(), &[]);
+    let said = text(&ran.stdout);
+    assert!(ran.status.success() && said.contains("run out by themselves"), "{said}{}", text(&ran.stderr));
 }
 
 #[test]
