@@ -58,7 +58,22 @@ async fn objects_of_every_kind_are_handed_over_in_every_database() {
         let made = target.server.psql_at(&there, make);
         assert_eq!(made, Ok("4711".into()), "{database}");
     }
+    // From 16 on somebody who is no superuser may subscribe; a worker of the server would do that as the login.
+    if version >= 160_000 {
+        target.sees(&format!("GRANT pg_create_subscription TO {group}"));
+        let subscribe = format!(
+            "CREATE SUBSCRIPTION s_{group} CONNECTION 'host=127.0.0.1 password=x' PUBLICATION told
+               WITH (connect = false, slot_name = NONE, enabled = false)"
+        );
+        let there = url(&secret).replace(&target.database, &other);
+        target.server.psql_at(&there, &subscribe).unwrap();
+    }
     target.connector.remove(access.grant).await.unwrap();
+    if version >= 160_000 {
+        let owner = format!("SELECT subowner::regrole FROM pg_subscription WHERE subname = 's_{group}'");
+        assert_eq!(target.sees(&owner), group);
+        target.server.psql(&other, &format!("DROP SUBSCRIPTION s_{group}"));
+    }
     for database in [&target.database, &other] {
         let sees = |sql: &str| target.server.psql(database, sql);
         let owners = "SELECT string_agg(DISTINCT o::regrole::text, ',') FROM (
