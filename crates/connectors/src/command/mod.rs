@@ -22,6 +22,9 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// So that a program finds others, whatever the server was started with.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What is shorter is no secret, and stands everywhere.
+const SHORTEST: usize = 4;
+
 /// What a command is made of.
 pub struct Settings {
     /// Absolute.
@@ -48,11 +51,7 @@ impl Command {
         if ended.said.is_empty() {
             return;
         }
-        let mut said = String::from_utf8_lossy(&ended.said).trim_end().to_owned();
-        // A program that traces what it does may well trace the secret it made.
-        for text in texts(&ended.answer).iter().filter(|text| text.len() >= 4) {
-            said = said.replace(text.as_str(), "…");
-        }
+        let said = without_secrets(&ended.said, &ended.answer);
         let (target, verb) = (&self.target, ask.verb);
         let grant = ask.grant.map(|grant| grant.to_string());
         if good {
@@ -86,5 +85,30 @@ impl Way for Command {
 
     fn secret(&self, details: Value) -> Secret {
         Secret::Command { details }
+    }
+}
+
+/// A program that traces what it does may well trace the secret it made.
+fn without_secrets(said: &[u8], answer: &[u8]) -> String {
+    let mut said = String::from_utf8_lossy(said).trim_end().to_owned();
+    let mut secrets = texts(answer);
+    // A text within another goes after it, or the rest of the longer one would stay.
+    secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    for text in secrets.iter().filter(|text| text.len() >= SHORTEST) {
+        said = said.replace(text.as_str(), "…");
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_details_is_not_logged() {
+        let answer = br#"{"ok": true, "details": {"token": "hunter2-long", "user": "hunter2", "n": "a"}}"#;
+        let said = without_secrets(b"+ token=hunter2-long\n+ user=hunter2 a\n", answer);
+        assert_eq!(said, "+ token=…\n+ user=… a");
+        assert_eq!(without_secrets(b"no answer\xff\n", b"hunter2"), "no answer\u{fffd}");
     }
 }
