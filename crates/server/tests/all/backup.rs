@@ -88,6 +88,27 @@ async fn taken_while_it_writes_each_is_one_moment_of_the_log() {
     server.finish().await;
 }
 
+/// Who was disabled is, also in the copy; and a copy that says otherwise is refused.
+#[tokio::test]
+async fn a_disabled_device_is_disabled_in_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start().await;
+    let root = server.admin("root").await;
+    let tomas = server.person("tomas", &["backend"]).await;
+    assert_eq!(root.revoke_all(tomas.id).await.status, 200);
+    let copy = folder.path().join("copy.db");
+    let taken = backup(&server.config.data, &copy).unwrap();
+    assert_eq!(check(&copy).unwrap(), taken);
+    let db = Connection::open(&copy).unwrap();
+    db.execute("UPDATE device SET disabled = 0", []).unwrap();
+    drop(db);
+    let refused = check(&copy).unwrap_err();
+    let unlike =
+        matches!(&refused, BackupError::Unlike { what, .. } if what.contains(&tomas.device.to_string()));
+    assert!(unlike, "{refused}");
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn restored_everything_reads_and_what_was_given_since_is_removed() {
     let folder = tempfile::tempdir().unwrap();
