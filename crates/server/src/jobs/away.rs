@@ -3,10 +3,11 @@
 
 use crate::app::App;
 use crate::store::{Change, JobChange};
+use futures_util::future::join_all;
 use gatepass_connectors::Connector;
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -15,26 +16,49 @@ use tokio::time::{sleep, timeout};
 const EVERY: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// So long after it did not answer, what failed on it may have been on its way since.
+const SINCE: Duration = Duration::from_secs(30);
+
 /// Those that an end failed on because they did not answer.
 #[derive(Default)]
 pub struct Away {
-    targets: Mutex<BTreeSet<String>>,
+    targets: Mutex<BTreeMap<String, State>>,
     bell: Notify,
 }
 
+#[derive(Default)]
+struct State {
+    /// Something failed that was not tried again.
+    waiting: bool,
+    /// When it last did not answer here either. Without that it is not away, and what failed is tried when its time comes.
+    silent: Option<Instant>,
+}
+
 impl Away {
+    /// Told when the failure is written down: what is tried again at once has to be there.
     pub fn add(&self, target: &str) {
-        if self.targets.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned()) {
-            self.bell.notify_one();
-        }
+        self.lock().entry(target.to_owned()).or_default().waiting = true;
+        self.bell.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Vec<String> {
-        self.targets.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.lock().iter().filter(|(_, state)| state.waiting).map(|(target, _)| target.clone()).collect()
     }
 
-    fn back(&self, target: &str) {
-        self.targets.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+    /// Answers whether it was away. Who fails from now on says so anew.
+    fn answered(&self, target: &str) -> bool {
+        let mut targets = self.lock();
+        let Some(state) = targets.get_mut(target) else { return false };
+        state.waiting = false;
+        state.silent.is_some_and(|at| at.elapsed() < SINCE)
+    }
+
+    fn silent(&self, target: &str) {
+        self.lock().entry(target.to_owned()).or_default().silent = Some(Instant::now());
     }
 }
 
@@ -50,19 +74,21 @@ pub async fn watch(app: &App) {
             app.away.bell.notified().await;
             continue;
         }
-        for target in away {
-            let Ok(connector) = app.targets.get(&target) else {
-                app.away.back(&target);
-                continue;
-            };
-            if timeout(ANSWER, answers(&**connector)).await == Ok(true) {
-                // Before it is looked at again: who fails from now on says so anew.
-                app.away.back(&target);
-                tracing::info!(target, "the target answers again");
-                hasten(app, &target).await;
-            }
-        }
+        join_all(away.iter().map(|target| ask(app, target))).await;
         sleep(EVERY).await;
+    }
+}
+
+async fn ask(app: &App, target: &str) {
+    let back = match app.targets.get(target) {
+        Ok(connector) => timeout(ANSWER, answers(&**connector)).await == Ok(true),
+        Err(_) => true,
+    };
+    if !back {
+        app.away.silent(target);
+    } else if app.away.answered(target) {
+        tracing::info!(target, "the target answers again");
+        hasten(app, target).await;
     }
 }
 

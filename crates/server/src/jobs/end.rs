@@ -119,9 +119,15 @@ async fn runs_out(app: &App, job: &Job, until: Time, why: String) -> Result<(), 
 
 async fn failed(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
     reached(Point::EndFailed);
-    if matches!(error, TargetError::Unreachable(_)) {
+    let away = matches!(error, TargetError::Unreachable(_));
+    let written = put_off(app, job, grant, error).await;
+    if away {
         app.away.add(&job.target);
     }
+    written
+}
+
+async fn put_off(app: &App, job: &Job, grant: GrantId, error: TargetError) -> Result<(), StoreError> {
     let attempts = job.attempts + 1;
     metrics::counter!("gatepass_removal_failures_total").increment(1);
     if attempts >= ALARM {
