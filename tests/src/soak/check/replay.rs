@@ -57,6 +57,9 @@ pub fn check(
 
 impl Replay<'_> {
     fn step(&mut self, id: RequestId, event: &Event) -> Result<(), String> {
+        if let Fact::AccessRemoved { grant, .. } = &event.fact {
+            return self.left_behind(*grant);
+        }
         let owed = self.owed.get_mut(&id).and_then(VecDeque::pop_front);
         let facts = match (owed, &event.command) {
             (Some(fact), None) => vec![fact],
@@ -71,6 +74,14 @@ impl Replay<'_> {
         }
         self.owed.entry(id).or_default().extend(facts);
         self.extends(id, event)
+    }
+
+    /// What a look at the target found, and not what the request went on to: only ever of a grant that is over.
+    fn left_behind(&self, grant: GrantId) -> Result<(), String> {
+        match self.of_grant(grant).and_then(|request| request.grant.as_ref()) {
+            Some(held) if !held.over() => Err(format!("the grant is {:?}", held.state)),
+            _ => Ok(()),
+        }
     }
 
     fn command(&self, id: RequestId, event: &Event, command: &SignedCommand) -> Result<Vec<Fact>, String> {
@@ -116,6 +127,7 @@ impl Replay<'_> {
                 Report::SetupFailed { message: message.clone(), attempts: *attempts, last: false }
             }
             Fact::GrantEnding { cause: EndCause::Expired | EndCause::Failed, .. } => Report::EndDue,
+            Fact::GrantEnding { cause: EndCause::Missing, .. } => Report::Missing,
             Fact::GrantEnded { removal, .. } | Fact::GrantFailed { removal, .. } => Report::Removed {
                 checked_at: removal.checked_at,
                 sessions_ended: removal.sessions_ended,
