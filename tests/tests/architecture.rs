@@ -116,3 +116,53 @@ fn core_and_log_are_pure() {
         }
     }
 }
+
+/// Where a test can end or stop the server: asked for by the tests of the whole only, and on by default nowhere.
+#[test]
+fn nothing_that_is_shipped_has_points() {
+    let metadata = metadata();
+    let members: Vec<&str> =
+        metadata["workspace_members"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let (mut wrong, mut known) = (Vec::new(), 0);
+    for package in metadata["packages"].as_array().unwrap() {
+        if !members.contains(&package["id"].as_str().unwrap()) {
+            continue;
+        }
+        let name = package["name"].as_str().unwrap();
+        let has = |features: &Value| features.as_array().is_some_and(|f| f.iter().any(|f| f == "points"));
+        known += usize::from(package["features"]["points"].is_array());
+        if has(&package["features"]["default"]) || has(&package["features"]["testing"]) {
+            wrong.push(format!("{name} has them unless told otherwise"));
+        }
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if has(&dependency["features"]) && name != "gatepass-tests" {
+                wrong.push(format!("{name} asks for them of {}", dependency["name"]));
+            }
+        }
+    }
+    assert_eq!(known, 2, "the connectors and the server know them");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What docs/security.md names as shown by a test is a test.
+#[test]
+fn every_promise_is_shown_by_a_test_that_is_there() {
+    let docs = gatepass_tests::bins::root().join("docs");
+    let text = std::fs::read_to_string(docs.join("security.md")).unwrap();
+    let named: Vec<(&str, &str)> = text
+        .split("[`")
+        .skip(1)
+        .filter_map(|rest| {
+            let (name, rest) = rest.split_once("`](")?;
+            Some((name, rest.split_once(')')?.0))
+        })
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (name, file) in named {
+        let code = std::fs::read_to_string(docs.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let there = code.lines().zip(code.lines().skip(1)).any(|(above, line)| {
+            line.contains(&format!("fn {name}()")) && (above.contains("test") || above.contains("ignore"))
+        });
+        assert!(there, "{file} has no test {name}");
+    }
+}

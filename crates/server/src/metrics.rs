@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const COUNTERS: &[(&str, &str)] = &[
     ("gatepass_certificate_reload_failures_total", "Changed certificates or keys that could not be taken up"),
     ("gatepass_commit_conflicts_total", "Writes that were decided again because another came first"),
+    ("gatepass_ends_held_total", "Ends put off because the target's clock is behind the server's"),
     ("gatepass_grants_active_total", "Accesses that were set up"),
     ("gatepass_grants_ended_total", "Accesses that were removed and read back"),
-    ("gatepass_ends_held_total", "Ends put off because the target's clock is behind the server's"),
     ("gatepass_hints_total", "Hints sent on streams"),
     ("gatepass_leases_lost_total", "Jobs that another worker took over because a lease ran out"),
     ("gatepass_log_missed_total", "Commands of devices that saw more of the log than there is"),
@@ -50,10 +50,10 @@ const GAUGES: &[(&str, &str, f64)] = &[
         "When the server's certificate ends, unix time; 0 without TLS",
         0.0,
     ),
+    ("gatepass_clock_set_back_seconds", "By how much the clock is behind what is known to have passed", 0.0),
     ("gatepass_clock_offset_seconds", "This machine's clock less the database's", 0.0),
     ("gatepass_database_up", "Whether the store answers", 1.0),
     ("gatepass_disk_free_bytes", "Room left where the data directory is", 0.0),
-    ("gatepass_clock_set_back_seconds", "By how much the clock is behind what is known to have passed", 0.0),
     ("gatepass_jobs", "Jobs that wait or run", 0.0),
     ("gatepass_jobs_overdue_seconds", "For how long the longest due end of an access is overdue", 0.0),
     ("gatepass_jobs_running", "Jobs that run", 0.0),
@@ -138,6 +138,7 @@ fn describe() {
         "gatepass_drift_open",
         "Accesses that no grant explains and nobody marked as known, by target"
     );
+    describe_gauge!("gatepass_target_clock_offset_seconds", "The server's clock less the target's");
     describe_gauge!("gatepass_build_info", "1; its version is a label");
     gauge!("gatepass_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
