@@ -45,7 +45,7 @@ to_review: number,
 /**
  * Accesses this person holds or will hold.
  */
-active: number,
+active: number, 
 /**
  * Accesses on targets that no grant explains and nobody marked as known, as far as this person may see them.
  */
