@@ -138,7 +138,7 @@ fn what_is_still_open_is_urgent() {
     assert_eq!(opens(&note.default), "/now", "who answers for it looks there");
     let note = after_all(&g, zone());
     assert_eq!(note.kind, "An access has ended after all");
-    assert_eq!(note.title, "Ended after all: write on Orders databa…");
+    assert_eq!(note.title, "Ended after all: write on Orders database, Mara…");
     (g.end, g.mine) = (None, true);
     g.state = GrantState::Provisioning;
     let note = delayed(&g, zone());
