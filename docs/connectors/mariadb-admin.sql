@@ -13,7 +13,9 @@
 -- Nothing that was not granted to the owner in this way can be given to anybody. For a second Gatepass on the same
 -- server take another name: sed s/gatepass_admin/gatepass_two/g, and s/gatepass\\_admin/gatepass\\_two/g.
 
-SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION';
+-- The procedures keep this mode. Without NO_AUTO_CREATE_USER a GRANT to what was dropped in between would make an
+-- account, with no password.
+SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_CREATE_USER,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION';
 SET NAMES utf8mb4;
 
 CREATE DATABASE IF NOT EXISTS gatepass_admin CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -1,6 +1,7 @@
 //! Several on one server: other targets, other Gatepasses, and people.
 
 use crate::holder::{access, connector, target};
+use crate::until;
 use gatepass_connectors::mariadb::{Mariadb, account_name};
 use gatepass_connectors::{Connector, Stranger, TargetError};
 use gatepass_testkit::Mariadb as Server;
@@ -112,4 +113,41 @@ async fn who_holds_it_besides() {
     ];
     assert_eq!(strangers, expected);
     assert_eq!(target.connector.strangers(&[]).await.unwrap(), []);
+}
+
+/// What is under way on the target when its caller is gone goes on there; whatever comes of it, an account without a row
+/// that says whose it is would be left for ever.
+#[tokio::test]
+async fn no_account_is_left_that_stands_nowhere() {
+    let target = target();
+    for round in 0..24_u64 {
+        let access = access(&["orders_reader", "orders_writer"]);
+        let account = account_name(access.grant);
+        let mut provision = target.connector.provision(&access);
+        if round % 2 == 0 {
+            let pause = std::time::Duration::from_micros(round * 400);
+            let _ = tokio::time::timeout(pause, &mut provision).await;
+            drop(provision);
+            let _ = target.connector.remove(access.grant).await;
+        } else {
+            let _ = tokio::join!(provision, target.connector.remove(access.grant));
+        }
+        let under_way = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist
+              WHERE user = 'gatepass_admin' AND info LIKE '%{}%'",
+            target.database
+        );
+        until("the target is done with it", async || target.server.sql(&under_way) == "0").await;
+        let accounts = format!("SELECT COUNT(*) FROM mysql.global_priv WHERE User LIKE '{account}%'");
+        let rows =
+            format!("SELECT COUNT(*) FROM gatepass_admin.accounts WHERE grant_id = '{}'", access.grant);
+        let (left, known) = (target.server.sql(&accounts), target.server.sql(&rows));
+        assert!(left == "0" || known == "1", "{round}: {left} left, {known} known");
+        target.connector.remove(access.grant).await.unwrap();
+        assert_eq!(
+            (target.server.sql(&accounts), target.server.sql(&rows)),
+            ("0".into(), "0".into()),
+            "{round}"
+        );
+    }
 }
