@@ -83,6 +83,24 @@ async fn an_urgent_end_stays_urgent_and_comes_before_its_own_setup(store: Arc<dy
     assert_eq!((again[0].subject.as_u128(), again[0].kind), (1, JobKind::End));
 }
 
+async fn what_failed_on_a_target_is_due_when_that_is_back(store: Arc<dyn Store>) {
+    let (before, late) = (noon() - TimeDelta::hours(1), noon() + TimeDelta::hours(1));
+    let ends = [(1, "pg"), (2, "pg"), (3, "other")].map(|(n, target)| put(JobKind::End, n, target, before));
+    write(&store, ends.to_vec()).await;
+    let room = Room { otherwise: 8, by_target: BTreeMap::new(), kept: 0, at_most: 8 };
+    let until = noon() + TimeDelta::minutes(10);
+    let held = store.claim(noon(), until, room.clone()).await.unwrap().jobs;
+    // The second one is still at it, and one that never failed has its own time.
+    for job in held.iter().filter(|job| job.subject.as_u128() != 2) {
+        let settle = Some(Settle { job: job.clone(), how: Settled::Again { due: late, failed: true } });
+        store.commit(Change { settle, ..Change::default() }).await.unwrap();
+    }
+    write(&store, vec![put(JobKind::End, 4, "pg", late), put(JobKind::Provision, 5, "pg", late)]).await;
+    assert_eq!(claim(&store, &room).await, [0; 0]);
+    write(&store, vec![JobChange::Hasten { target: "pg".to_owned(), due: noon() }]).await;
+    assert_eq!(claim(&store, &room).await, [1]);
+}
+
 macro_rules! conformance {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
@@ -108,4 +126,5 @@ macro_rules! conformance {
 conformance!(
     the_urgent_come_first_and_have_places_kept,
     an_urgent_end_stays_urgent_and_comes_before_its_own_setup,
+    what_failed_on_a_target_is_due_when_that_is_back,
 );
