@@ -16,6 +16,7 @@ pub trait Notes: Send + Sync {
     async fn put(&self, grant: GrantId, text: &str) -> Result<(), TargetError>;
     /// Deleting what is absent succeeds.
     async fn delete(&self, grant: GrantId) -> Result<(), TargetError>;
+    async fn get(&self, grant: GrantId) -> Result<Option<String>, TargetError>;
     /// All of this target, by grant.
     async fn all(&self) -> Result<BTreeMap<GrantId, String>, TargetError>;
 }
@@ -34,6 +35,10 @@ impl Notes for Forgetful {
     async fn delete(&self, grant: GrantId) -> Result<(), TargetError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant);
         Ok(())
+    }
+
+    async fn get(&self, grant: GrantId) -> Result<Option<String>, TargetError> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&grant).cloned())
     }
 
     async fn all(&self) -> Result<BTreeMap<GrantId, String>, TargetError> {

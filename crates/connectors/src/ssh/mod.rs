@@ -108,7 +108,7 @@ impl Ssh {
     }
 
     async fn note(&self, grant: GrantId) -> Result<Option<Note>, TargetError> {
-        self.notes.all().await?.get(&grant).map(|text| Note::parse(text)).transpose()
+        self.notes.get(grant).await?.map(|text| Note::parse(&text)).transpose()
     }
 
     async fn parsed(&self) -> Result<BTreeMap<GrantId, Note>, TargetError> {

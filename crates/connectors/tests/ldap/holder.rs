@@ -126,6 +126,10 @@ impl Notes for Flaky {
         self.kept.delete(grant).await
     }
 
+    async fn get(&self, grant: GrantId) -> Result<Option<String>, TargetError> {
+        self.kept.get(grant).await
+    }
+
     async fn all(&self) -> Result<BTreeMap<GrantId, String>, TargetError> {
         let left = self.reading.load(Ordering::SeqCst);
         self.reading.store(left.saturating_sub(1), Ordering::SeqCst);

@@ -56,6 +56,10 @@ impl Notes for Of {
         self.change(NoteChange::Delete { target: self.target.clone(), grant }).await
     }
 
+    async fn get(&self, grant: GrantId) -> Result<Option<String>, TargetError> {
+        self.store()?.note(&self.target, grant).await.map_err(failed)
+    }
+
     async fn all(&self) -> Result<BTreeMap<GrantId, String>, TargetError> {
         let notes = self.store()?.notes(&self.target).await.map_err(failed)?;
         Ok(notes.into_iter().collect())

@@ -411,7 +411,9 @@ pub trait Store: Send + Sync {
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
     async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError>;
     async fn sealed(&self, grant: GrantId) -> Result<Option<Sealed>, StoreError>;
-    /// What the connector of a target remembers, by the grant's id.
+    /// What the connector of a target remembers of a grant.
+    async fn note(&self, target: &str, grant: GrantId) -> Result<Option<String>, StoreError>;
+    /// All that it remembers, by the grant's id.
     async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError>;
     async fn setting(&self, key: &'static str) -> Result<Option<String>, StoreError>;
     /// Of these grants, those that are neither ended nor failed.

@@ -285,6 +285,8 @@ async fn notes_are_kept_by_target_and_grant(store: Arc<dyn Store>) {
     change(vec![put("one", a, "first"), put("one", b, "other"), put("two", a, "elsewhere")]).await;
     change(vec![put("one", a, "second")]).await;
     assert_eq!(store.notes("one").await.unwrap(), [(a, "second".to_owned()), (b, "other".to_owned())]);
+    assert_eq!(store.note("one", a).await.unwrap().as_deref(), Some("second"));
+    assert_eq!(store.note("two", b).await.unwrap(), None);
     change(vec![NoteChange::Delete { target: "one".to_owned(), grant: a }]).await;
     change(vec![NoteChange::Delete { target: "one".to_owned(), grant: a }]).await;
     assert_eq!(store.notes("one").await.unwrap(), [(b, "other".to_owned())]);

@@ -365,6 +365,10 @@ impl Store for PostgresStore {
         self.one(sealed::find(grant), |row| sealed::read(grant, row)).await
     }
 
+    async fn note(&self, target: &str, grant: GrantId) -> Result<Option<String>, StoreError> {
+        self.one(note::find(target, grant), |row| get(row, 0)).await
+    }
+
     async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError> {
         self.shared.link.read(note::of(target)).await?.iter().map(note::read).collect()
     }

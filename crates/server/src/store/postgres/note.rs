@@ -24,6 +24,12 @@ pub fn change(change: &NoteChange) -> Step {
     }
 }
 
+pub fn find(target: &str, grant: GrantId) -> Step {
+    Step::new("SELECT text FROM note WHERE target = $1 AND grant_id = $2")
+        .with(Type::TEXT, target.to_owned())
+        .with(Type::UUID, grant.0)
+}
+
 pub fn of(target: &str) -> Step {
     Step::new("SELECT grant_id, text FROM note WHERE target = $1 ORDER BY grant_id")
         .with(Type::TEXT, target.to_owned())

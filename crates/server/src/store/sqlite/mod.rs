@@ -185,6 +185,11 @@ impl Store for SqliteStore {
         self.read(move |db| sealed::find(db, grant)).await
     }
 
+    async fn note(&self, target: &str, grant: GrantId) -> Result<Option<String>, StoreError> {
+        let target = target.to_owned();
+        self.read(move |db| note::find(db, &target, grant)).await
+    }
+
     async fn notes(&self, target: &str) -> Result<Vec<(GrantId, String)>, StoreError> {
         let target = target.to_owned();
         self.read(move |db| note::of(db, &target)).await

@@ -3,7 +3,7 @@
 use super::{fail, id};
 use crate::store::{NoteChange, StoreError};
 use gatepass_core::id::GrantId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub fn change(db: &Connection, change: &NoteChange) -> Result<(), StoreError> {
     match change {
@@ -16,6 +16,12 @@ pub fn change(db: &Connection, change: &NoteChange) -> Result<(), StoreError> {
     }
     .map(|_| ())
     .map_err(fail)
+}
+
+pub fn find(db: &Connection, target: &str, grant: GrantId) -> Result<Option<String>, StoreError> {
+    db.prepare_cached("SELECT text FROM note WHERE target = ?1 AND grant_id = ?2")
+        .and_then(|mut q| q.query_row(params![target, grant.to_string()], |row| row.get(0)).optional())
+        .map_err(fail)
 }
 
 pub fn of(db: &Connection, target: &str) -> Result<Vec<(GrantId, String)>, StoreError> {
