@@ -327,6 +327,11 @@ async fn every_command_does_what_it_says() {
                 machine.configure(&machine.shared());
                 machine.serve(&machine.at("etc/gatepass/gatepass.toml").display().to_string());
             }
+            ("Somebody leaves, or loses a device", 1) => {
+                machine.run(
+                    "gatepass-server invite --config /etc/gatepass/gatepass.toml --person mara --name Mara",
+                );
+            }
             _ => {}
         }
         let said: Vec<String> = block.iter().map(|line| machine.run(line)).collect();
@@ -357,6 +362,7 @@ async fn every_command_does_what_it_says() {
                 assert!(doctor.contains("ok   log.newest: all") && !doctor.contains("fail "), "{doctor}");
                 assert_eq!(Some(seen(&tomas, &iris)), before);
             }
+            ("Somebody leaves, or loses a device", 1) => before = Some(seen(&tomas, &iris)),
             ("Changing keys and passwords", 2) => {
                 let held = fs::read_to_string(machine.at("etc/gatepass/secrets/database")).unwrap();
                 assert_eq!(held, "another password");
@@ -375,6 +381,7 @@ async fn every_command_does_what_it_says() {
         "Upgrading",
         "Backup and restore",
         "Changing keys and passwords",
+        "Somebody leaves, or loses a device",
         "When something is wrong",
         "Under systemd",
     ] {

@@ -190,6 +190,10 @@ impl App {
             let state = State { row: loaded.row, parent: loaded.parent };
             let people = self.people.now();
             let mut change = flow::on_report(&state, said, &self.moment(&people))?;
+            if change.events.is_empty() && matches!(said, Report::EndDue) {
+                // Ending already, and nothing to write before the target is told.
+                return state.row.ok_or_else(|| Refusal::from(Code::NotFound).into());
+            }
             change.settle = Some(Settle { job: job.clone(), how });
             change.sealed = sealed.clone();
             match self.commit(change).await {

@@ -99,7 +99,8 @@ impl Clock for SteadyClock {
     fn now(&self) -> Time {
         let (up, wall) = (uptime(), SystemClock.now());
         let now = self.0.lock().unwrap_or_else(PoisonError::into_inner).told(up, wall);
-        metrics::gauge!("gatepass_clock_set_back_seconds").set((now - wall).num_milliseconds() as f64 / 1000.0);
+        metrics::gauge!("gatepass_clock_set_back_seconds")
+            .set((now - wall).num_milliseconds() as f64 / 1000.0);
         now.trunc_subsecs(3)
     }
 

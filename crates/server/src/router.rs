@@ -3,7 +3,9 @@
 use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
-use crate::routes::{catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream};
+use crate::routes::{
+    catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream,
+};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};

@@ -108,7 +108,8 @@ impl Mariadb {
     /// Runs SQL as `root` and answers what the client prints, without headers.
     pub fn sql(&self, sql: &str) -> String {
         let socket = format!("--socket={}", self.dir.path().join("socket").display());
-        client(&[&socket, "--user=root", "--skip-ssl"], "", sql).unwrap_or_else(|e| panic!("mariadb: {e}\n{sql}"))
+        client(&[&socket, "--user=root", "--skip-ssl"], "", sql)
+            .unwrap_or_else(|e| panic!("mariadb: {e}\n{sql}"))
     }
 
     /// Runs SQL as whoever a URL is for, over TCP. `Err` is what the client said.

@@ -2,6 +2,7 @@
 ALTER TABLE job ADD COLUMN first_due INTEGER;
 -- An end that cannot wait its turn: it is claimed before all others.
 ALTER TABLE job ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX job_by_target ON job (target, urgent, due);
 
 -- What a connector has to remember of a grant on a target that has no place for a tag. Outlives the grant where the
 -- connector says so.

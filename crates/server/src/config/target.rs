@@ -2,11 +2,11 @@
 
 use super::command::{self, CommandTarget};
 use super::fault;
+use super::ldap::PeopleSection;
 use super::mariadb::MariadbTarget;
 use super::postgres;
 use super::ssh::ControlSection;
 use super::webhook::{self, WebhookTarget};
-use super::ldap::PeopleSection;
 use gatepass_core::catalogue::Fault;
 use gatepass_core::duration;
 use serde::Deserialize;

@@ -175,7 +175,8 @@ fn the_example_is_this_format() {
     let example = include_str!("example.toml");
     let faults = parse(example).unwrap_err();
     let unavailable = faults.iter().filter(|f| f.contains("is not available in this version")).count();
-    let no_secret = faults.iter().filter(|f| f.contains("./secrets/") && f.contains("cannot be read")).count();
+    let no_secret =
+        faults.iter().filter(|f| f.contains("./secrets/") && f.contains("cannot be read")).count();
     assert_eq!(unavailable + no_secret, faults.len(), "{faults:#?}");
     assert!(no_secret >= 2, "{faults:#?}");
 }
@@ -207,7 +208,11 @@ people = { base = "ou=people,dc=example,dc=com", filter = "(mail={person})" }
         (target.replace("ldap://127", "http://127"), ":7:7:", "expected ldap://HOST:PORT"),
         (target.replace("\"(mail={person})\"", "\"(mail=x)\""), ":10:10:", "expected {person}"),
         (target.replace("password_file = \"secret\"", ""), ":8:11:", "expected password_file"),
-        (target.replace("password_file", "ca_file = \"ca.pem\"\npassword_file"), ":9:11:", "ca.pem cannot be read"),
+        (
+            target.replace("password_file", "ca_file = \"ca.pem\"\npassword_file"),
+            ":9:11:",
+            "ca.pem cannot be read",
+        ),
     ] {
         let faults = read(&text).unwrap_err().lines;
         assert_eq!(faults.len(), 1, "{faults:?}");

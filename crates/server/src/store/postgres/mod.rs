@@ -21,8 +21,8 @@ mod step;
 mod text;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
-    Sealed, Slice, Store, StoreError,
+    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter,
+    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError,
 };
 use crate::Time;
 use crate::clock::Clock;

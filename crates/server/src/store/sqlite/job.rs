@@ -3,7 +3,7 @@
 use super::{fail, millis, time};
 use crate::Time;
 use crate::store::{Backlog, Claimed, Job, JobChange, JobKind, Room, Settle, Settled, StoreError};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -125,41 +125,46 @@ fn release(db: &Connection, id: i64, fence: i64) -> rusqlite::Result<usize> {
         .and_then(|mut q| q.execute(params![id, fence]))
 }
 
-pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<Claimed, StoreError> {
-    let mut query = db
-        .prepare_cached(
-            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts, urgent FROM job j
+/// Free to be claimed: nobody holds it, nor another job of its subject.
+macro_rules! free {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, kind, subject, request_id, target, due, attempts, fence, puts FROM job j
              WHERE (leased_until IS NULL OR leased_until < ?1)
-               AND NOT EXISTS (SELECT 1 FROM job o WHERE o.subject = j.subject AND o.leased_until >= ?1)
-             ORDER BY due",
+               AND NOT EXISTS (SELECT 1 FROM job o WHERE o.subject = j.subject AND o.leased_until >= ?1) ",
+            $rest
         )
-        .map_err(fail)?;
-    let mut claimed = Claimed::default();
-    let (mut urgent, mut others, mut wanted) = (Vec::new(), Vec::new(), room.clone());
+    };
+}
+
+/// Target by target, so that what one has no room for is not read, however much is due there.
+pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<Claimed, StoreError> {
+    let mut found = Vec::new();
     let mut subjects = HashSet::new();
-    let mut rows = query.query([millis(now)]).map_err(fail)?;
-    while let Some(row) = rows.next().map_err(fail)? {
-        let Some(job) = read(row).map_err(fail)? else { continue };
-        if job.due > now {
-            claimed.next = Some(job.due);
-            break;
-        }
-        if row.get(9).map_err(fail)? {
-            urgent.push((job, true));
-        } else if wanted.left(&job.target, false) > 0 && subjects.insert(job.subject) {
-            wanted.take(&job.target);
-            others.push((job, false));
-        }
-    }
-    drop(rows);
-    subjects.clear();
-    for (job, urgent) in urgent.into_iter().chain(others) {
-        // The others wait for room, or for their grant's other job: whoever ends that work claims again.
-        if room.left(&job.target, urgent) > 0 && subjects.insert(job.subject) {
-            room.take(&job.target);
-            claimed.jobs.push(job);
+    for target in targets(db)? {
+        for urgent in [true, false] {
+            let mut query = db
+                .prepare_cached(free!("AND target = ?2 AND urgent = ?3 AND due <= ?1 ORDER BY due"))
+                .map_err(fail)?;
+            let mut rows = query.query(params![millis(now), target, urgent]).map_err(fail)?;
+            // The others wait for room, or for their grant's other job: whoever ends that work claims again.
+            while room.left(&target, urgent) > 0 {
+                let Some(row) = rows.next().map_err(fail)? else { break };
+                let Some(job) = read(row).map_err(fail)? else { continue };
+                if subjects.insert(job.subject) {
+                    room.take(&target);
+                    found.push((!urgent, job.due, job));
+                }
+            }
         }
     }
+    found.sort_by_key(|(later, due, job)| (*later, *due, job.id));
+    let next = db
+        .prepare_cached(free!("AND due > ?1 ORDER BY due LIMIT 1"))
+        .and_then(|mut q| q.query_row([millis(now)], |row| row.get(5)).optional())
+        .map_err(fail)?;
+    let jobs = found.into_iter().map(|(_, _, job)| job).collect();
+    let mut claimed = Claimed { jobs, next: next.map(time) };
     let mut lease = db
         .prepare_cached("UPDATE job SET leased_until = ?2, fence = fence + 1 WHERE id = ?1")
         .map_err(fail)?;
@@ -168,6 +173,23 @@ pub fn claim(db: &Connection, now: Time, until: Time, mut room: Room) -> Result<
         job.fence += 1;
     }
     Ok(claimed)
+}
+
+/// Those that have jobs: one step in the index for each, not one for each job.
+fn targets(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut next = db.prepare_cached("SELECT min(target) FROM job WHERE target > ?1").map_err(fail)?;
+    let first = db
+        .prepare_cached("SELECT min(target) FROM job")
+        .and_then(|mut q| q.query_row([], |row| row.get::<_, Option<String>>(0)))
+        .map_err(fail)?;
+    let mut targets: Vec<String> = first.into_iter().collect();
+    while let Some(last) = targets.last() {
+        match next.query_row([last], |row| row.get::<_, Option<String>>(0)).map_err(fail)? {
+            Some(target) => targets.push(target),
+            None => break,
+        }
+    }
+    Ok(targets)
 }
 
 pub fn due_ends(db: &Connection, now: Time) -> Result<Vec<Job>, StoreError> {

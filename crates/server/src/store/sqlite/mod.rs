@@ -13,8 +13,8 @@ mod text;
 mod writer;
 
 use super::{
-    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter, Loaded, Lookup, Room, Row,
-    Sealed, Slice, Store, StoreError,
+    Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter,
+    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError,
 };
 use crate::Time;
 use async_trait::async_trait;

@@ -190,7 +190,11 @@ impl Thread {
     fn transaction(&mut self, batch: Vec<Step>, held: &mut Vec<Held>) -> Result<Head, StoreError> {
         let from = Instant::now();
         let db = &self.db;
-        let begun = db.execute_batch("BEGIN IMMEDIATE").map_err(fail).and_then(|()| event::sequencer(db));
+        // Leases need not survive the machine: with it goes whoever held them, and the next start takes them back.
+        let level = if batch.iter().any(|step| matches!(step, Step::Commit(..))) { "FULL" } else { "NORMAL" };
+        let begun = db.pragma_update(None, "synchronous", level).map_err(fail);
+        let begun = begun.and_then(|()| db.execute_batch("BEGIN IMMEDIATE").map_err(fail));
+        let begun = begun.and_then(|()| event::sequencer(db));
         let mut sequencer = match begun {
             Ok(sequencer) => sequencer,
             Err(error) => {
