@@ -47,12 +47,17 @@ fn server(said: ServerError) -> TargetError {
         ("45001", _) => TargetError::Configuration(text),
         ("45002", _) => TargetError::Refused(text),
         (_, code) if ending(code) || FULL.contains(&code) => TargetError::Unreachable(text),
-        (_, code) if NO_SCRIPT.contains(&code) => TargetError::Configuration(format!(
-            "{text}; run docs/connectors/mariadb-admin.sql of this version on the target"
-        )),
+        (_, code) if NO_SCRIPT.contains(&code) => TargetError::Configuration(format!("{text}; {RUN_SCRIPT}")),
         (_, code) if CONFIGURATION.contains(&code) => TargetError::Configuration(text),
         _ => TargetError::Refused(text),
     }
+}
+
+const RUN_SCRIPT: &str = "run docs/connectors/mariadb-admin.sql of this version on the target";
+
+/// What the script makes is not there, or the login may not use it.
+pub(super) fn no_script(error: &TargetError) -> bool {
+    matches!(error, TargetError::Configuration(text) if text.ends_with(RUN_SCRIPT))
 }
 
 /// Too many connections, of all or of the admin, or a host blocked after errors.

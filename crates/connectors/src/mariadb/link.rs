@@ -68,6 +68,20 @@ impl Link {
             .unwrap_or_else(|_| Err(unanswered(&format!("no answer within {} s", self.limit.as_secs()))))
     }
 
+    /// Runs statements on a new connection, until one is refused.
+    pub async fn run(&self, statements: &[String]) -> Result<(), TargetError> {
+        let whole = async {
+            let mut connection = self.connect().await?;
+            for statement in statements {
+                connection.query_drop(statement).await.map_err(failed::sort)?;
+            }
+            Ok(())
+        };
+        timeout(self.limit, whole)
+            .await
+            .unwrap_or_else(|_| Err(unanswered(&format!("no answer within {} s", self.limit.as_secs()))))
+    }
+
     /// One that was kept, and still answers.
     async fn kept(&self) -> Option<Conn> {
         loop {

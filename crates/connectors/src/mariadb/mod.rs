@@ -7,6 +7,7 @@
 mod account;
 mod entitlement;
 mod failed;
+mod install;
 mod link;
 mod place;
 
@@ -121,7 +122,7 @@ impl Connector for Mariadb {
 
     async fn provision(&self, access: &Access) -> Result<Secret, TargetError> {
         let (account, password) = (account_name(access.grant), account::password());
-        let given = vec![
+        let given: Vec<mysql_async::Value> = vec![
             access.grant.to_string().into(),
             self.scope().into(),
             account.clone().into(),
@@ -131,7 +132,13 @@ impl Connector for Mariadb {
             access.until.timestamp_micros().into(),
             entitlement::json(&access.grants)?.into(),
         ];
-        let _: Vec<mysql_async::Row> = self.link.call("provision", given).await?;
+        let done: Result<Vec<mysql_async::Row>, _> = self.link.call("provision", given.clone()).await;
+        if let Err(error) = done {
+            if !self.make_missing(&error, &access.grants).await {
+                return Err(error);
+            }
+            let _: Vec<mysql_async::Row> = self.link.call("provision", given).await?;
+        }
         Ok(Secret::Mariadb { url: self.link.place().url_for(&account, &password) })
     }
 

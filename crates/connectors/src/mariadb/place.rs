@@ -102,6 +102,10 @@ impl Place {
             .then(|| OptsBuilder::from_opts(self.options.clone()).ssl_opts(None::<SslOpts>).into())
     }
 
+    pub(super) fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// The schema with Gatepass's procedures, quoted.
     pub(super) fn schema(&self) -> String {
         format!("`{}`", self.admin.replace('`', "``"))

@@ -5,8 +5,35 @@ use crate::until;
 use gatepass_connectors::mariadb::Mariadb;
 use gatepass_connectors::{Connector, TargetError};
 use gatepass_testkit::Mariadb as Server;
-use gatepass_testkit::mariadb::ADMIN_PASSWORD;
+use gatepass_testkit::mariadb::{ADMIN, ADMIN_PASSWORD};
 use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_login_that_may_do_everything_needs_no_script() {
+    let server = Server::start();
+    server.sql("CREATE ROLE orders_reader; CREATE ROLE orders_writer");
+    server.orders_again("orders");
+    let password = ADMIN_PASSWORD.replace('\'', "''");
+    server.sql(&format!(
+        "CREATE USER {ADMIN}@'%' IDENTIFIED BY '{password}';
+         GRANT ALL PRIVILEGES ON *.* TO {ADMIN}@'%' WITH GRANT OPTION;
+         GRANT orders_reader TO {ADMIN}@'%' WITH ADMIN OPTION"
+    ));
+    let connector = connector(&server.admin_url());
+    for grants in [["orders_reader"], ["SELECT ON orders.orders"]] {
+        let access = access(&grants);
+        let secret = connector.provision(&access).await.unwrap();
+        assert_eq!(server.sql_at(url(&secret), "SELECT COUNT(*) FROM orders"), Ok("100".into()));
+        assert!(server.sql_at(url(&secret), "DELETE FROM orders").is_err());
+        assert_eq!(connector.inspect().await.unwrap().len(), 1);
+        connector.remove(access.grant).await.unwrap();
+        assert!(server.sql_at(url(&secret), "SELECT 1").is_err());
+    }
+    // What it may not give itself, nobody gets.
+    let error = connector.provision(&access(&["orders_writer"])).await.unwrap_err();
+    assert!(matches!(&error, TargetError::Configuration(text) if text.contains("ADMIN OPTION")), "{error}");
+    assert_eq!(connector.inspect().await.unwrap(), []);
+}
 
 #[tokio::test]
 async fn names_are_quoted() {
