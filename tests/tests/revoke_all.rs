@@ -118,12 +118,12 @@ async fn sessions_end_where_the_target_is_up_and_elsewhere_when_it_is_back() {
     let env = [("GATEPASS_KEYSTORE".to_owned(), "file".to_owned())];
     let place = Place::new(home.path(), &env);
     let Place { tomas, boss, .. } = &place;
+    // Somebody who could approve; before the others, with whom the server hears of it.
+    place.server.invite("noor", "Noor Haddad", "dba", &[]);
     tomas.join(&place.server);
     boss.join(&place.server);
     let (first, mut at_orders) = place.held("orders-db", &place.orders).await;
     let (second, mut at_ledger) = place.held("ledger", &place.ledger).await;
-    // Somebody who could approve.
-    place.server.invite("noor", "Noor Haddad", "dba", &[]);
     let waits = tomas.json(&["request", "orders-db/fix", "--for", "5m", "--reason", "stuck"]);
 
     place.way.cut();
