@@ -162,6 +162,8 @@ impl Mariadb {
             ("socket", self.dir.path().join("socket").display().to_string()),
             ("pid-file", self.dir.path().join("pid").display().to_string()),
             ("port", self.port.to_string()),
+            // A server that starts deletes the temporary tables it finds: its own only.
+            ("tmpdir", self.dir.path().join("data").display().to_string()),
         ] {
             mariadbd.arg(format!("--{setting}={value}"));
         }

@@ -15,11 +15,15 @@ impl Mariadb {
     pub(super) async fn make_missing(&self, error: &TargetError, grants: &[String]) -> bool {
         let admin = self.link.place().admin();
         let plain = admin.len() <= 40 && admin.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !plain || !matches!(error, TargetError::Configuration(_)) {
+        let TargetError::Configuration(said) = error else { return false };
+        let no_script = failed::no_script(error);
+        // Nothing else is mended by giving the owner more.
+        let lacks = said.contains("lacks WITH ADMIN OPTION") || said.contains("command denied");
+        if !plain || !(no_script || lacks) {
             return false;
         }
         let mut todo = Vec::new();
-        if failed::no_script(error) {
+        if no_script {
             todo.extend(statements(&for_login(admin), admin));
         }
         let given = grants.iter().filter_map(|g| entitlement::parse(g).ok()).map(|g| hand_on(&g, admin));
