@@ -16,7 +16,8 @@ export default defineConfig({
     include: ['src/**/*.test.ts'],
     setupFiles: ['src/test/setup.ts'],
     css: false,
-    env: { DEBUG_PRINT_LIMIT: '0' },
+    env: { DEBUG_PRINT_LIMIT: '0', TZ: 'Europe/Berlin' },
+    fakeTimers: { now: Date.UTC(2026, 10, 17, 9, 33) },
     testTimeout: 15_000,
   },
 })
