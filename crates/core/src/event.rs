@@ -69,8 +69,14 @@ pub struct Rule {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind")]
 pub enum Fact {
+    /// The catalogue that holds from here on. `catalogue` is [`Catalogue::hash`], `document` the salted digest of its
+    /// canonical JSON, which stands beside the log for everybody; events before there were documents have none.
     #[serde(rename = "catalogue.published")]
-    CataloguePublished { catalogue: Digest },
+    CataloguePublished {
+        catalogue: Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        document: Option<Digest>,
+    },
     /// An older copy of the database was put in the place of the one that had the log up to `lost`, and whoever runs the
     /// server said that it goes on from there.
     #[serde(rename = "log.recovered")]
@@ -83,6 +89,9 @@ pub enum Fact {
     /// Everything of a person ends. Each event that follows from it carries the same command.
     #[serde(rename = "person.revoked")]
     PersonRevoked { person: PersonId, reason: Digest },
+    /// Their name and what they wrote was erased beside the log; whoever keeps a copy erases it too.
+    #[serde(rename = "person.erased")]
+    PersonErased { person: PersonId },
     /// Nothing that it signs from here on counts.
     #[serde(rename = "device.disabled")]
     DeviceDisabled { person: PersonId, device: DeviceId },
@@ -194,6 +203,7 @@ impl Fact {
             Self::PersonRecorded { .. } => "person.recorded",
             Self::DeviceEnrolled { .. } => "device.enrolled",
             Self::PersonRevoked { .. } => "person.revoked",
+            Self::PersonErased { .. } => "person.erased",
             Self::DeviceDisabled { .. } => "device.disabled",
             Self::RequestCreated { .. } => "request.created",
             Self::RequestApproved { .. } => "request.approved",
@@ -240,6 +250,7 @@ impl Fact {
     /// The digests of texts that stand with this fact, by field.
     pub fn digests(&self) -> Vec<(&'static str, &Digest)> {
         let found: [Option<(&'static str, &Digest)>; 2] = match self {
+            Self::CataloguePublished { document, .. } => [document.as_ref().map(|d| ("document", d)), None],
             Self::PersonRecorded { details, .. } => [Some(("details", details)), None],
             Self::DeviceEnrolled { name, .. } => [Some(("name", name)), None],
             Self::PersonRevoked { reason, .. } => [Some(("reason", reason)), None],

@@ -51,7 +51,7 @@ pub fn event_view(seq: u64, event: &Event, request: Option<&Request>, lens: &Len
         .fact
         .digests()
         .into_iter()
-        .filter(|(field, _)| *field != "details")
+        .filter(|(field, _)| !matches!(*field, "details" | "document"))
         .filter_map(|(field, digest)| (lens.text)(digest).map(|text| (field.to_owned(), text)))
         .collect();
     EventView {
@@ -78,7 +78,7 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
     let number = request.map_or_else(|| "a request".to_owned(), |r| r.number.to_string());
     let who = Sentence::by(by);
     match &event.fact {
-        Fact::CataloguePublished { catalogue } => {
+        Fact::CataloguePublished { catalogue, .. } => {
             who.glue(" published catalogue ").fact(catalogue.0.chars().take(12).collect::<String>())
         }
         Fact::LogRecovered { lost } => who.glue(format!(
@@ -99,6 +99,9 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
         },
         Fact::PersonRevoked { person, .. } => {
             who.glue(" ended everything of ").fact(lens.person(*person).name)
+        }
+        Fact::PersonErased { person } => {
+            who.glue(" erased what was known of ").fact(lens.person(*person).name)
         }
         Fact::DeviceDisabled { person, .. } => {
             who.glue(" disabled a device of ").fact(lens.person(*person).name)

@@ -1,9 +1,17 @@
 //! The log, pure: how an event becomes a leaf, how leaves become a root, how commands are signed.
 
+pub mod bundle;
+mod checkpoint;
 mod leaf;
+mod nodes;
+mod proof;
+pub mod replay;
 mod signature;
 mod tree;
 
+pub use checkpoint::{CheckpointError, LogKey, LogVerifier, origin};
 pub use leaf::{Hash, canonical, leaf_hash};
+pub use nodes::{HEIGHT, Nodes};
+pub use proof::{Proof, ProofError, check_consistency, check_inclusion, consistency, inclusion};
 pub use signature::{Key, SignatureError, fingerprint, signed_bytes, verify};
 pub use tree::Tree;

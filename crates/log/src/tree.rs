@@ -24,14 +24,23 @@ impl Tree {
     }
 
     pub fn append(&mut self, leaf: Hash) {
+        self.append_with(leaf, |_, _, _| {});
+    }
+
+    /// `complete` gets each perfect subtree above the leaf that the leaf completes: its height, its index among those of
+    /// that height, and its root.
+    pub fn append_with(&mut self, leaf: Hash, mut complete: impl FnMut(u8, u64, Hash)) {
         let mut node = leaf;
         // Each trailing one bit of the size is a perfect subtree of the same height as `node`.
         let mut rest = self.size;
+        let mut height = 0;
         while rest & 1 == 1 {
             if let Some(left) = self.peaks.pop() {
                 node = Hash::node(&left, &node);
             }
             rest >>= 1;
+            height += 1;
+            complete(height, rest, node);
         }
         self.peaks.push(node);
         self.size += 1;
@@ -83,6 +92,22 @@ mod tests {
             prop_assert_eq!(tree.root(), mth(&leaves));
             prop_assert_eq!(tree.size(), count as u64);
         }
+    }
+
+    #[test]
+    fn a_leaf_tells_which_subtrees_it_completes() {
+        let leaves: Vec<Hash> = (0..600_usize).map(|i| Hash::leaf(&i.to_be_bytes())).collect();
+        let mut tree = Tree::default();
+        let mut seen = 0;
+        for leaf in &leaves {
+            tree.append_with(*leaf, |height, index, root| {
+                let width = 1usize << height;
+                let from = usize::try_from(index).unwrap_or(usize::MAX) * width;
+                assert_eq!(root, mth(&leaves[from..from + width]));
+                seen += 1;
+            });
+        }
+        assert_eq!(seen, 600 - 600_u32.count_ones());
     }
 
     /// Test vectors of the Certificate Transparency project (also used by RFC 9162 implementations).

@@ -19,7 +19,8 @@ use crate::{jobs, listen, reconcile, router};
 use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{CommandId, EventId};
-use gatepass_core::text::Digest;
+use gatepass_core::text::{Digest, SaltedText};
+use rand::RngCore as _;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -301,11 +302,14 @@ pub(crate) async fn follow(app: App) {
 /// start: nodes with different catalogues, as during a rollout, do not answer each other for ever.
 async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
     const PUBLISHED: &str = "catalogue";
+    const WITH: &str = "document";
     let keep = vec![(EFFECTIVE_URL, url.to_owned())];
     let last = app.store.setting(PUBLISHED).await?.unwrap_or_default();
-    // The hash, and which publication it was.
-    let (hash, count) = last.split_once(' ').unwrap_or((&last, "0"));
-    if hash == app.catalogue_hash.0 || app.held.is() {
+    // The hash, which publication it was, and that it came with the catalogue itself.
+    let mut parts = last.split(' ');
+    let (hash, count) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("0"));
+    let same = hash == app.catalogue_hash.0 && parts.next() == Some(WITH);
+    if same || app.held.is() {
         return app.commit(Change { settings: keep, ..Change::default() }).await.map(|_| ());
     }
     let count = count.parse::<u64>().unwrap_or(0) + 1;
@@ -317,13 +321,16 @@ async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
         settings: keep.clone(),
         ..Change::default()
     };
-    change.settings.push((PUBLISHED, format!("{} {count}", app.catalogue_hash.0)));
+    let words = catalogue_document(app)?;
+    let document = words.digest();
+    change.texts.extend(document.clone().map(|digest| (digest, words)));
+    change.settings.push((PUBLISHED, format!("{} {count} {WITH}", app.catalogue_hash.0)));
     change.events.push(Event {
         id: EventId(Uuid::now_v7()),
         at: app.clock.now(),
         by: By::Gatepass,
         request: None,
-        fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone() },
+        fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone(), document },
         command: None,
     });
     match app.commit(change).await {
@@ -331,6 +338,14 @@ async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
         other => other,
     }
     .map(|_| ())
+}
+
+/// What everybody checks decisions by: the bytes that the catalogue's hash is over.
+fn catalogue_document(app: &App) -> Result<SaltedText, StoreError> {
+    let text = serde_json::to_string(&app.catalogue).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let mut salt = [0; 16];
+    rand::rngs::OsRng.fill_bytes(&mut salt);
+    Ok(SaltedText::new(salt, text))
 }
 
 /// One server per data directory. SQLite's own lock ends with the process, however it ends.

@@ -122,7 +122,7 @@ mod tests {
             at: gatepass_core::Time::default(),
             by: By::Gatepass,
             request: None,
-            fact: Fact::CataloguePublished { catalogue: Digest::of(&n.to_be_bytes()) },
+            fact: Fact::CataloguePublished { catalogue: Digest::of(&n.to_be_bytes()), document: None },
             command: None,
         };
         store.commit(Change { events: (0..by).map(event).collect(), ..Change::default() }).await.unwrap();

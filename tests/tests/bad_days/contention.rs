@@ -111,7 +111,7 @@ fn event() -> Event {
         at: SystemClock.now(),
         by: By::Gatepass,
         request: None,
-        fact: Fact::CataloguePublished { catalogue: Digest::of(b"c") },
+        fact: Fact::CataloguePublished { catalogue: Digest::of(b"c"), document: None },
         command: None,
     }
 }

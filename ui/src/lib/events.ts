@@ -7,6 +7,7 @@ const LOOKS: Readonly<Record<string, readonly [IconName, string]>> = {
   'person.recorded': ['user', ''],
   'device.enrolled': ['laptop', ''],
   'person.revoked': ['shield-alert', 'is-danger'],
+  'person.erased': ['user', ''],
   'device.disabled': ['lock', 'is-danger'],
   'request.created': ['send', ''],
   'request.approved': ['circle-check', 'is-ok'],

@@ -257,6 +257,7 @@ impl State {
             }
         }
         let mut page = LogPage {
+            checkpoint: None,
             entries,
             head: tree.head(),
             now: self.now,

@@ -54,6 +54,9 @@ inner! {
         pub device: DeviceId,
         /// The server's name; the origin of its log.
         pub server: String,
+        /// The verifier key of its log, `<origin>+<id>+<key>` (C2SP signed-note): whoever joins keeps it.
+        #[serde(default)]
+        pub log_key: String,
     }
 
     pub struct Challenge {
@@ -83,6 +86,10 @@ inner! {
         pub entries: Vec<Entry>,
         /// The head at the time of the answer, which may be past the last entry.
         pub head: Head,
+        /// The newest signed head, a C2SP checkpoint: up to a second older than `head`, or as new. Absent while the log
+        /// is held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub checkpoint: Option<String>,
         pub now: Time,
         /// Changes when the catalogue does: pull it again.
         pub catalogue: Digest,

@@ -1,7 +1,7 @@
 //! Who sees what of the log: everybody each leaf, the entitled the event and its texts.
 
 use gatepass_core::directory::Person;
-use gatepass_core::event::{Event, Fact};
+use gatepass_core::event::Event;
 use gatepass_core::id::{PersonId, RequestId};
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::Head;
@@ -83,8 +83,9 @@ fn entry(viewer: &Person, stored: &Stored, seen: &HashMap<RequestId, Arc<Seen>>)
                 None => true,
             },
         };
-    // Everybody checks signatures, so everybody gets the keys and hears of their end; a device's name stays its person's.
-    let key = !sees && stored.person.is_some() && enrolment(&stored.body);
+    // Everybody checks signatures and who was entitled, so everybody gets the keys and the groups, and hears of their
+    // end; names stay for those whom they concern.
+    let key = !sees && stored.person.is_some();
     LogEntry {
         seq: stored.seq,
         leaf: stored.leaf.clone(),
@@ -106,9 +107,4 @@ pub(super) fn groups(
         Ok(event) => event.fact.groups().map(Arc::from),
         Err(_) => Some(Arc::default()),
     }
-}
-
-fn enrolment(body: &RawValue) -> bool {
-    let event = serde_json::from_str(body.get());
-    matches!(event, Ok(Event { fact: Fact::DeviceEnrolled { .. } | Fact::DeviceDisabled { .. }, .. }))
 }

@@ -43,10 +43,11 @@ async fn everybody_gets_the_leaves_and_the_entitled_the_events() {
         let page: LogPage = who.get("/v1/log/events").await.get();
         let leaves = |p: &LogPage| -> Vec<Digest> { p.entries.iter().map(|e| e.leaf.clone()).collect() };
         assert_eq!(leaves(&page), leaves(&whole));
-        // Everybody gets the keys, to check signatures with; names and groups stay with their person.
+        // Everybody gets the keys and the groups, to check decisions with; names stay with their person.
         let theirs = |fact: &Fact| match fact {
-            Fact::CataloguePublished { .. } | Fact::DeviceEnrolled { .. } => true,
-            Fact::PersonRecorded { person, .. } => *person == who.id,
+            Fact::CataloguePublished { .. } | Fact::DeviceEnrolled { .. } | Fact::PersonRecorded { .. } => {
+                true
+            }
             _ => of_request,
         };
         let all = whole.entries.iter().filter_map(|e| e.event.as_ref()).map(|e| &e.fact);
@@ -56,7 +57,7 @@ async fn everybody_gets_the_leaves_and_the_entitled_the_events() {
             .entries
             .iter()
             .filter(|e| !e.texts.is_empty() && e.event.as_ref().unwrap().request.is_none());
-        assert_eq!(named.count(), 2, "their own person and device");
+        assert_eq!(named.count(), 3, "the catalogue, their own person and device");
         assert!(page.entries.iter().all(|e| e.event.is_some() || e.texts.is_empty()));
         assert!(Hash::parse(&page.scope).is_some());
     }

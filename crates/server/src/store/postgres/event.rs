@@ -47,6 +47,7 @@ fn about(fact: &Fact) -> Option<PersonId> {
         Fact::PersonRecorded { person, .. }
         | Fact::DeviceEnrolled { person, .. }
         | Fact::PersonRevoked { person, .. }
+        | Fact::PersonErased { person }
         | Fact::DeviceDisabled { person, .. } => Some(*person),
         _ => None,
     }

@@ -18,6 +18,7 @@ pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), Stor
         Fact::PersonRecorded { person, .. }
         | Fact::DeviceEnrolled { person, .. }
         | Fact::PersonRevoked { person, .. }
+        | Fact::PersonErased { person }
         | Fact::DeviceDisabled { person, .. } => Some(person.to_string()),
         _ => None,
     };
