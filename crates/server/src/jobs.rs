@@ -150,7 +150,6 @@ async fn ended(app: &App, done: Result<(Id, ()), tokio::task::JoinError>, leases
 /// Does a job while its lease holds.
 async fn under(app: App, job: Job, lease: Lease) {
     if lease.during(&*app.clock, work(&app, &job)).await.is_none() {
-        metrics::counter!("gatepass_leases_lost_total").increment(1);
         let (kind, subject) = (job.kind.name(), job.subject);
         tracing::warn!(kind, %subject, "the lease of a job ran out before it was done; it is done again");
         lost(&app, &job);
@@ -160,6 +159,7 @@ async fn under(app: App, job: Job, lease: Lease) {
 /// Someone else has the job, or it is over: whatever this worker found no longer matters. What it was about to set
 /// up must not stay after the other one ended it.
 fn lost(app: &App, job: &Job) {
+    metrics::counter!("gatepass_leases_lost_total").increment(1);
     if job.kind == JobKind::Provision {
         app.suspects.add(&job.target);
     }
