@@ -40,6 +40,7 @@ impl Sentence {
 }
 
 /// An event at position `seq` as `lens` shows it; `request` is the projection it belongs to.
+/// Whether its texts were erased, and for how long they are kept, is told by whoever has them.
 pub fn event_view(seq: u64, event: &Event, request: Option<&Request>, lens: &Lens<'_>) -> EventView {
     let person = event.by.person().map(|p| lens.person(p));
     let (by, by_name) = match &person {
@@ -70,6 +71,8 @@ pub fn event_view(seq: u64, event: &Event, request: Option<&Request>, lens: &Len
             .or_else(|| event.fact.found().and_then(|f| f.resources.first().cloned())),
         role: request.map(|r| r.role.clone()),
         texts,
+        erased_at: None,
+        kept_until: None,
     }
 }
 

@@ -8,6 +8,7 @@ use gatepass_core::catalogue::{Catalogue, Reason, Resource, Role, Slot};
 use gatepass_core::directory::Person;
 use gatepass_core::event::{By, Event, Fact, Rule};
 use gatepass_core::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
+use gatepass_core::retention::Retention;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::{EndCause, Entry, LogPage, Removal};
 use gatepass_log::{Tree, canonical, leaf_hash};
@@ -42,6 +43,7 @@ pub struct State {
     /// Positions the reader may not read.
     pub hidden: BTreeSet<u64>,
     pub scope: u32,
+    pub retention: Retention,
     pub now: Time,
     /// Changes a page before it goes out.
     pub lie: Option<Lie>,
@@ -78,6 +80,7 @@ impl Home {
             log: Vec::new(),
             hidden: BTreeSet::new(),
             scope: 0,
+            retention: Retention::default(),
             now: "2026-11-17T09:00:00Z".parse().unwrap(),
             lie: None,
             instead: BTreeMap::new(),
@@ -264,6 +267,7 @@ impl State {
             catalogue: self.catalogue.hash(),
             directory: Digest::of(&canonical(&self.people).unwrap()),
             scope: Digest::of(&self.scope.to_be_bytes()),
+            retention: self.retention.clone(),
         };
         if let Some(lie) = &self.lie {
             lie(&mut page);

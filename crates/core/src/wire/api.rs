@@ -5,6 +5,7 @@ use crate::catalogue::Catalogue;
 use crate::directory::Person;
 use crate::event::Event;
 use crate::id::{DeviceId, GrantId};
+use crate::retention::Retention;
 use crate::text::{Digest, SaltedText};
 use crate::wire::{DriftView, GrantView, Head, RequestView};
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,9 @@ inner! {
         pub directory: Digest,
         /// Changes when what this reader may see does: pull everything again.
         pub scope: Digest,
+        /// How long texts are kept: whoever keeps a copy deletes them there too.
+        #[serde(default, skip_serializing_if = "Retention::is_empty")]
+        pub retention: Retention,
     }
 
     /// The catalogue with its hash, for views and the request form.

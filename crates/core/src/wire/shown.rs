@@ -234,6 +234,12 @@ wire! {
         /// Texts of this event by their field: reason, ticket, note.
         #[ts(type = "Record<string, string>")]
         pub texts: std::collections::BTreeMap<String, String>,
+        /// When its texts were erased with all that was known of a person.
+        #[ts(type = "string | null")]
+        pub erased_at: Option<Time>,
+        /// Until when its texts are kept; once past, and the texts not here any more, they were kept for long enough.
+        #[ts(type = "string | null")]
+        pub kept_until: Option<Time>,
     }
 
     /// The newest position of the log and the root over all leaves up to it (RFC 6962), in hex.

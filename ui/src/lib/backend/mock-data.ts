@@ -230,7 +230,7 @@ function history(now: number, requests: RequestView[]): EventView[] {
       seq: seq--, id: newId('e'), at: iso(now - minutes * MIN), kind, by: by?.handle ?? 'gatepass', by_name: name,
       sentence: name + parts.map((p) => p.text).join(''), parts: [{ text: name, strong: true }, ...parts],
       request: request?.id ?? null, number: request?.number ?? null, resource: request?.resource ?? null,
-      role: request?.role ?? null, texts: texts ?? {},
+      role: request?.role ?? null, texts: texts ?? {}, erased_at: null, kept_until: null,
     }
   })
 }

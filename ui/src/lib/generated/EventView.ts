@@ -26,4 +26,12 @@ number: string | null, resource: string | null, role: string | null,
 /**
  * Texts of this event by their field: reason, ticket, note.
  */
-texts: Record<string, string>, };
+texts: Record<string, string>, 
+/**
+ * When its texts were erased with all that was known of a person.
+ */
+erased_at: string | null, 
+/**
+ * Until when its texts are kept; once past, and the texts not here any more, they were kept for long enough.
+ */
+kept_until: string | null, };
