@@ -115,6 +115,11 @@ impl Replay {
         self.tree.head()
     }
 
+    /// What was checked so far.
+    pub fn report(&self) -> Report {
+        self.report.clone()
+    }
+
     pub fn finish(mut self) -> Result<Report, Finding> {
         if self.extent == Extent::Whole {
             self.report.head = Some(self.tree.head());
