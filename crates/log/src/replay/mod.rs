@@ -2,6 +2,8 @@
 //! somebody who was entitled by the catalogue and the groups in force at its position, and follows from what was before.
 //! The same check runs on the server's store, on a device's cache and on an exported bundle. Pure; uses every core.
 
+pub mod rules;
+
 use crate::leaf::Hash;
 use crate::tree::Tree;
 use gatepass_core::event::Event;
