@@ -6,7 +6,7 @@ APT_BUILD=(build-essential pkg-config libssl-dev libwebkit2gtk-4.1-dev libayatan
 APT_DESKTOP=(xvfb xauth imagemagick xdotool openbox webkit2gtk-driver dunst libnotify-bin gnome-keyring
     libsecret-tools dbus dbus-x11 fonts-inter procps)
 APT_TARGETS=(postgresql mariadb-server openssh-server slapd ldap-utils pgbouncer nginx-light haproxy systemd prometheus
-    faketime python3)
+    faketime python3 python3-venv)
 
 # Built without optimisation: they run for seconds, and installing them takes a third of the time.
 TOOLS_TEST=(tauri-driver@2.1.0)
@@ -64,6 +64,26 @@ setup_quiet() {
     done
 }
 
+# What the log's format is checked against by programs that are not ours: a folder of its own, where the other tools are.
+# Without them those tests say that they were left out. The witness asks for a newer Python than Debian 12 has, and runs
+# on that one.
+PYTHON_CROSS=(pymerkle==7.0.0 rfc8785==0.1.4 cryptography==50.0.2 aics-tlog==0.2.1 aics-witness==0.1.0)
+
+setup_python() {
+    local folder=$TOOLS/python
+    [ "$(cat "$folder/installed" 2>/dev/null)" = "${PYTHON_CROSS[*]}" ] && return
+    say "installing into $folder: ${PYTHON_CROSS[*]}"
+    rm -f "$TOOLS/python.missing"
+    if python3 -m venv --clear "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check \
+        --ignore-requires-python "${PYTHON_CROSS[@]}"; then
+        printf '%s' "${PYTHON_CROSS[*]}" >"$folder/installed"
+    else
+        say "they could not be installed (it needs python3-venv and PyPI): what is checked by them is left out"
+        mkdir -p "$TOOLS"
+        touch "$TOOLS/python.missing"
+    fi
+}
+
 setup_cargo_tools() {
     local tool name version
     for tool in "$@"; do
@@ -94,4 +114,5 @@ setup_base() {
 dev_setup() {
     setup_base
     setup_cargo_tools "${TOOLS_TEST[@]}" "${TOOLS_CHECK[@]}"
+    setup_python
 }

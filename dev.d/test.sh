@@ -14,6 +14,7 @@ dev_test() {
     need build
     setup_base
     setup_cargo_tools "${TOOLS_TEST[@]}"
+    setup_python
     [ $# -gt 0 ] || set -- ui rust
     stage "build the window" build_ui
     local part

@@ -1,0 +1,10 @@
+//! That docs/log-format.md, its vectors and other implementations agree with this crate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod broken;
+mod cross;
+mod kinds;
+mod python;
+mod rng;
+mod story;
+mod vectors;
