@@ -122,6 +122,13 @@ impl LogVerifier {
     }
 }
 
+/// What a note says, whoever signed it: for notes whose signature does not matter, such as one's own.
+pub fn head_of(note: &str) -> Option<Head> {
+    let parsed = Note::from_bytes(note.as_bytes()).ok()?;
+    let body = Checkpoint::from_bytes(parsed.text()).ok()?;
+    Some(Head { size: body.size(), root: Hash(body.hash().0).digest() })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -9,7 +9,7 @@ pub mod replay;
 mod signature;
 mod tree;
 
-pub use checkpoint::{CheckpointError, LogKey, LogVerifier, origin};
+pub use checkpoint::{CheckpointError, LogKey, LogVerifier, head_of, origin};
 pub use leaf::{Hash, canonical, leaf_hash};
 pub use nodes::{HEIGHT, Nodes};
 pub use proof::{Proof, ProofError, check_consistency, check_inclusion, consistency, inclusion};

@@ -11,6 +11,7 @@ use crate::limits::RateLimits;
 use crate::people::{People, Snapshot};
 use crate::reconcile::Suspects;
 use crate::seen::Held;
+use crate::signing::{Signed, Signing};
 use crate::store::{
     Change, Committed, Job, Lookup, Recorded, Row, Sealed, Settle, Settled, Store, StoreError,
 };
@@ -52,6 +53,8 @@ pub struct Inner {
     pub away: Away,
     pub clocks: TargetClocks,
     pub held: Held,
+    /// None on a node that serves nobody.
+    pub signing: Option<Signing>,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -91,6 +94,11 @@ impl Inner {
 }
 
 impl App {
+    /// What was signed last; nothing while the log is not the one that was signed.
+    pub fn signed_head(&self) -> Option<Arc<Signed>> {
+        self.signing.as_ref().filter(|_| !self.held.is()).and_then(Signing::last)
+    }
+
     /// The body of a command of this kind, which a device of the people answered signed. `peer` pays for signatures that
     /// don't hold.
     pub async fn signed(
@@ -219,6 +227,7 @@ impl App {
             return Err(StoreError::Held);
         }
         let jobs = !change.jobs.is_empty() || change.settle.is_some();
+        let decided = change.events.iter().any(|event| event.command.is_some());
         let done = self.store.commit(change).await;
         if matches!(done, Err(StoreError::Disabled)) {
             // By another node, of which this one has not heard.
@@ -227,6 +236,9 @@ impl App {
         let done = done?;
         if jobs {
             self.work.notify_one();
+        }
+        if let Some(signing) = self.signing.as_ref().filter(|_| decided) {
+            signing.decided(done.head.size);
         }
         Ok(done)
     }

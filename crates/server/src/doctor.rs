@@ -66,11 +66,11 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     match shared_database(config) {
         Ok(Some(options)) => {
             found.extend(database::examine(&options).await);
-            found.extend(log::shared(&options, &config.data).await);
+            found.extend(log::shared(&options, config).await);
         }
         Ok(None) => {
             found.extend(machine::data(&config.data));
-            found.extend(log::embedded(&config.data));
+            found.extend(log::embedded(config));
         }
         Err(error) => {
             found.push(fail(

@@ -58,6 +58,12 @@ impl From<StoreError> for Problem {
             StoreError::AlreadyJoined => Code::InviteUsed.into(),
             StoreError::Held => Code::LogHeld.into(),
             StoreError::Disabled => Code::DeviceDisabled.into(),
+            StoreError::TooLarge(bytes) => {
+                let detail = format!(
+                    "This would make an event of {bytes} bytes, and the log takes fewer than 65536. Nothing was changed."
+                );
+                Self::new(Code::BodyTooLarge, detail)
+            }
             StoreError::Conflict | StoreError::LeaseLost => Code::Unavailable.into(),
             StoreError::Away(message) => {
                 tracing::error!(%message, "the database is away");

@@ -27,6 +27,7 @@ mod router;
 mod routes;
 pub mod seen;
 mod serve;
+pub mod signing;
 pub mod store;
 mod tail;
 #[cfg(feature = "testing")]

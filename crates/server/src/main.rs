@@ -62,9 +62,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
-    /// Go on from an older copy of the data that was put there by hand, and say so in the log. For a server that refuses to
-    /// write because it saw more of the log than there is.
-    Recover(command::Recover),
+    /// The log: its key, and how it goes on from an older copy of the data.
+    Log(command::Log),
     /// Look at everything that a server with this configuration depends on; exits with 1 when anything fails.
     Doctor(command::Doctor),
     /// Put the connector of a target through what every connector promises.
@@ -164,7 +163,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             true => Ok(()),
             false => std::process::exit(1),
         },
-        Command::Recover(recover) => recover.run().await,
+        Command::Log(log) => log.run().await,
         Command::Connector(connector) => {
             log(LogFormat::Text);
             match connector.run().await? {

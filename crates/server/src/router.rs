@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
 use crate::routes::{
-    catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream,
+    catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream, tiles,
 };
 use axum::http::StatusCode;
 use axum::middleware;
@@ -52,6 +52,10 @@ pub fn router(app: App) -> Router {
         .routes(routes!(ssh::krl))
         .routes(routes!(log::events))
         .routes(routes!(log::head))
+        .routes(routes!(tiles::checkpoint))
+        .routes(routes!(tiles::key))
+        .routes(routes!(tiles::entries))
+        .routes(routes!(tiles::tile))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

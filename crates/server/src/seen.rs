@@ -1,40 +1,45 @@
-//! What this node last saw of the log and of the time, in a file beside the database. A database that was put back to an
+//! What this node last saw of the log and of the time, in two files beside the database: the newest head that it signed
+//! (`checkpoint`), and the time with heads that it knows otherwise (`seen.json`). A database that was put back to an
 //! earlier state by hand does not have what was seen: then nothing is written until somebody who may says how it goes
 //! on, for whatever is written now would be a second history.
 //!
-//! The file may be some seconds behind, and is never ahead of what is durable. Copied back together with the database it
-//! knows nothing; then devices, which sign what they saw, are the witnesses.
+//! The files may be some seconds behind, and are never ahead of what is durable. Copied back together with the database
+//! they know nothing; then devices, which sign what they saw, are the witnesses.
 
 use crate::Time;
 use crate::app::App;
 use crate::clock::uptime;
+use crate::log::{Needed, goes_on, went_on};
 use crate::store::{Change, Recorded, Store, StoreError};
 use chrono::TimeDelta;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{CommandId, EventId, PersonId};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
+use gatepass_log::{LogKey, Nodes, consistency, head_of};
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
 const FILE: &str = "seen.json";
+const NOTE: &str = "checkpoint";
+/// What the log was signed as before somebody gave that up.
+const GIVEN_UP: &str = "checkpoint.given-up";
 /// How far behind the file may be. One flush of the disk each time; a log that is lost is longer than that.
 const EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
-    pub head: Head,
-    /// Of the newest event: by it a longer log is known to go on from here.
+    /// A head that was not signed here: of a node that signs nothing, one that devices saw, or of a version before heads
+    /// were signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    leaf: Option<Digest>,
+    head: Option<Head>,
     at: Time,
     /// Which start of the machine, and how long ago that was then.
     boot: String,
@@ -63,6 +68,12 @@ impl Held {
     /// Whether anything may be written to the log.
     pub fn is(&self) -> bool {
         locked(&self.lost).is_some()
+    }
+
+    /// The log does not have this any more.
+    pub fn lose(&self, lost: Head) {
+        *locked(&self.lost) = Some(lost);
+        self.tell();
     }
 
     fn tell(&self) {
@@ -96,12 +107,11 @@ impl Held {
             && !self.is()
         {
             // So that it is known after a restart as well.
-            let seen = Seen::now(lost.clone(), None, read(&self.data).map_or(Time::default(), |s| s.at));
-            if let Err(error) = write(&self.data, &seen) {
+            let at = read(&self.data).map_or(Time::default(), |s| s.at);
+            if let Err(error) = write(&self.data, &Seen::now(Some(lost.clone()), at)) {
                 tracing::error!(%error, "what devices saw could not be kept");
             }
-            *locked(&self.lost) = Some(lost);
-            self.tell();
+            self.lose(lost);
         }
         Ok(false)
     }
@@ -110,12 +120,12 @@ impl Held {
 /// What to do, wherever it is said.
 pub const WHAT: &str = "the log is shorter than it was, or another: an old copy of the database was put in its place. \
 Nothing is written until this is settled; accesses end all the same. Put the newest copy back, or, if there is none, run \
-“gatepass-server recover” and start the server again";
+“gatepass-server log recover” and start the server again";
 
 impl Seen {
-    fn now(head: Head, leaf: Option<Digest>, at: Time) -> Self {
+    fn now(head: Option<Head>, at: Time) -> Self {
         let uptime_ms = u64::try_from(uptime().as_millis()).unwrap_or(0);
-        Self { head, leaf, at, boot: boot(), uptime_ms, recovered: None }
+        Self { head, at, boot: boot(), uptime_ms, recovered: None }
     }
 
     /// How late it is at least, whatever clocks say.
@@ -124,33 +134,11 @@ impl Seen {
         let since = up.filter(|_| self.boot == boot() && !self.boot.is_empty());
         self.at + TimeDelta::from_std(since.unwrap_or_default()).unwrap_or_default()
     }
-
-    /// What was seen, if a log with this head does not have it. `there` is its leaf at the size that was seen, where it is
-    /// longer and the leaf is known.
-    pub fn missing(&self, head: &Head, there: Option<&Digest>) -> Option<Head> {
-        let gone = match head.size.cmp(&self.head.size) {
-            Ordering::Less => true,
-            Ordering::Equal => head.root != self.head.root,
-            Ordering::Greater => self.leaf.as_ref().zip(there).is_some_and(|(seen, there)| seen != there),
-        };
-        gone.then(|| self.head.clone())
-    }
-
-    async fn of(store: &dyn Store, at: Time) -> Result<Self, StoreError> {
-        let head = store.head().await?;
-        let leaf = leaf(store, head.size).await?;
-        Ok(Self::now(head, leaf, at))
-    }
 }
 
 /// Empty where the system does not say.
 fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
-async fn leaf(store: &dyn Store, size: u64) -> Result<Option<Digest>, StoreError> {
-    let Some(before) = size.checked_sub(1) else { return Ok(None) };
-    Ok(store.entries(before, 1).await?.entries.first().map(|e| e.leaf.clone()))
 }
 
 /// What was seen last; none on the first start. A file that can't be read is none, and said.
@@ -169,14 +157,37 @@ pub fn read(data: &Path) -> Option<Seen> {
         .ok()
 }
 
-/// Whole or not at all.
 fn write(data: &Path, seen: &Seen) -> std::io::Result<()> {
-    let (path, new) = (data.join(FILE), data.join("seen.json.unfinished"));
+    keep_whole(data, FILE, &serde_json::to_vec(seen)?)
+}
+
+/// Whole or not at all, whoever else writes it at the same moment.
+fn keep_whole(data: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
-    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-    file.write_all(&serde_json::to_vec(seen)?)?;
-    file.sync_all()?;
-    fs::rename(new, path)
+    let mut file = tempfile::Builder::new().prefix(&format!("{name}.unfinished-")).tempfile_in(data)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(data.join(name))?;
+    File::open(data)?.sync_all()
+}
+
+/// Where the newest head that this node signed is.
+pub fn note_file(data: &Path) -> PathBuf {
+    data.join(NOTE)
+}
+
+/// The newest head that this node signed.
+pub fn note(data: &Path) -> std::io::Result<Option<String>> {
+    match fs::read_to_string(note_file(data)) {
+        Ok(note) => Ok(Some(note)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Durable when it answers.
+pub fn keep_note(data: &Path, note: &str) -> std::io::Result<()> {
+    keep_whole(data, NOTE, note.as_bytes())
 }
 
 /// How late it is at least, as this node knew it.
@@ -184,12 +195,51 @@ pub fn time(data: &Path) -> Option<Time> {
     read(data).map(|seen| seen.time())
 }
 
-/// The head that was seen, if the log does not have it.
+/// The heads that are known here, the one that was signed first.
+fn known(data: &Path) -> Vec<Head> {
+    let note = note(data).unwrap_or_else(|error| {
+        tracing::warn!(%error, data = %data.display(), "what was last signed of the log cannot be read");
+        None
+    });
+    let signed = note.as_deref().and_then(head_of);
+    signed.into_iter().chain(read(data).and_then(|seen| seen.head)).collect()
+}
+
+/// The newest head that was seen, if the log does not have it.
 pub async fn lost(store: &dyn Store, data: &Path) -> Result<Option<Head>, StoreError> {
-    let Some(seen) = read(data) else { return Ok(None) };
+    let (known, mut lost) = (known(data), None::<Head>);
+    if known.is_empty() {
+        return Ok(None);
+    }
     let head = store.head().await?;
-    let there = if head.size > seen.head.size { leaf(store, seen.head.size).await? } else { None };
-    Ok(seen.missing(&head, there.as_ref()))
+    for seen in known {
+        if !goes_on(store, &seen, &head).await? && lost.as_ref().is_none_or(|l| l.size < seen.size) {
+            lost = Some(seen);
+        }
+    }
+    Ok(lost)
+}
+
+/// What it takes to tell, of a log with this head.
+pub fn needed(data: &Path, head: &Head) -> Vec<Needed> {
+    let needed = |seen: Head| Needed::by(|nodes| consistency(nodes, seen.size, head.size)).ok();
+    known(data).into_iter().filter_map(needed).collect()
+}
+
+/// The same as [`lost`], of a log at hand. An error says what of it is not there.
+pub fn missing(data: &Path, head: &Head, nodes: &dyn Nodes) -> Result<Option<Head>, String> {
+    let mut lost = None::<Head>;
+    for seen in known(data) {
+        if !went_on(nodes, &seen, head)? && lost.as_ref().is_none_or(|l| l.size < seen.size) {
+            lost = Some(seen);
+        }
+    }
+    Ok(lost)
+}
+
+/// Whether anything was ever seen here.
+pub fn nothing(data: &Path) -> bool {
+    known(data).is_empty()
 }
 
 /// For commands that write beside a server: an error that says what to do.
@@ -198,21 +248,51 @@ pub async fn check(store: &dyn Store, data: &Path) -> Result<(), StoreError> {
 }
 
 /// The log goes on from where it is, without what was seen beyond; the next start tells it. Answers what is given up.
-pub async fn recover(store: &dyn Store, data: &Path) -> Result<Option<Head>, StoreError> {
+pub async fn recover(store: &dyn Store, data: &Path, key: &LogKey) -> Result<Option<Head>, StoreError> {
     let Some(lost) = lost(store, data).await? else { return Ok(None) };
+    let head = store.head().await?;
+    let note = key.sign(&head).map_err(|e| StoreError::Failed(e.to_string()))?;
     let at = read(data).map(|seen| seen.at).unwrap_or_default();
-    let seen = Seen { recovered: Some(lost.clone()), ..Seen::of(store, at).await? };
+    let seen = Seen { recovered: Some(lost.clone()), ..Seen::now(Some(head), at) };
+    // What is to be told comes first: killed in between, it is lost as before.
     write(data, &seen)
+        .and_then(|()| give_up_note(data))
+        .and_then(|()| keep_note(data, &note))
         .map_err(|e| StoreError::Failed(format!("{} cannot be written: {e}", data.display())))?;
     Ok(Some(lost))
 }
 
-/// A backup was put in the place of the data by an admin, who was told what is lost.
-pub fn restored(data: &Path, head: &Head) -> std::io::Result<()> {
-    let Some(before) = read(data) else { return Ok(()) };
-    let lost = Some(before.head.clone()).filter(|lost| lost.size > head.size || lost.root != head.root);
-    let lost = lost.or(before.recovered);
-    write(data, &Seen { recovered: lost, ..Seen::now(head.clone(), None, before.at) })
+/// Another key signs from here on: what it signs first goes on from what was signed before, unless that is lost.
+pub async fn sign_anew(store: &dyn Store, data: &Path, key: &LogKey) -> Result<(), StoreError> {
+    if lost(store, data).await?.is_some() {
+        return Ok(());
+    }
+    let note = key.sign(&store.head().await?).map_err(|e| StoreError::Failed(e.to_string()))?;
+    keep_note(data, &note)
+        .map_err(|e| StoreError::Failed(format!("{} cannot be written: {e}", data.display())))
+}
+
+/// Kept aside: whoever asks what was given up finds it signed.
+fn give_up_note(data: &Path) -> std::io::Result<()> {
+    match fs::rename(data.join(NOTE), data.join(GIVEN_UP)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// A backup, of which `nodes` are, was put in the place of the data by an admin, who was told what is lost.
+pub fn restored(data: &Path, head: &Head, nodes: &dyn Nodes) -> std::io::Result<()> {
+    let (before, seen) = (read(data), known(data));
+    if before.is_none() && seen.is_empty() {
+        return Ok(());
+    }
+    // What can't be told to be there is lost.
+    let lost = seen.into_iter().filter(|seen| went_on(nodes, seen, head) != Ok(true)).max_by_key(|h| h.size);
+    let at = before.as_ref().map(|b| b.at).unwrap_or_default();
+    let gone = lost.is_some();
+    let recovered = lost.or(before.and_then(|b| b.recovered));
+    write(data, &Seen { recovered, ..Seen::now(Some(head.clone()), at) })?;
+    if gone { give_up_note(data) } else { Ok(()) }
 }
 
 /// Tells in the log what was given up, once, and begins to keep what is seen.
@@ -242,8 +322,9 @@ pub async fn begin(app: &App) -> Result<(), StoreError> {
 }
 
 async fn keep(app: &App) -> Result<(), StoreError> {
-    let seen = Seen::of(&*app.store, app.clock.now()).await?;
-    write(&app.held.data, &seen)
+    let signed = app.signing.as_ref().and_then(|signing| signing.last());
+    let head = if signed.is_some() { None } else { Some(app.store.head().await?) };
+    write(&app.held.data, &Seen::now(head, app.clock.now()))
         .map_err(|e| StoreError::Failed(format!("what was seen of the log cannot be kept: {e}")))
 }
 
@@ -273,21 +354,46 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use gatepass_log::{Hash, Tree};
 
-    fn head(size: u64, of: &str) -> Head {
-        Head { size, root: Digest::of(of.as_bytes()) }
+    struct Leaves<'a>(&'a [Hash]);
+
+    impl Nodes for Leaves<'_> {
+        fn read(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, String> {
+            self.0.read(height, index, count)
+        }
+    }
+
+    /// A log of so many events, and every head that it ever had.
+    fn log(of: &str, size: usize) -> (Vec<Hash>, Vec<Head>) {
+        let (mut leaves, mut tree) = (Vec::new(), Tree::default());
+        let mut heads = vec![tree.head()];
+        for n in 0..size {
+            leaves.push(Hash::leaf(format!("{of} {n}").as_bytes()));
+            tree.append(leaves[n]);
+            heads.push(tree.head());
+        }
+        (leaves, heads)
     }
 
     #[test]
     fn a_log_has_what_was_seen_or_not() {
-        let leaf = Digest::of(b"leaf");
-        let seen = Seen::now(head(7, "seven"), Some(leaf.clone()), Time::default());
-        let lost = Some(seen.head.clone());
-        assert_eq!(seen.missing(&head(7, "seven"), None), None);
-        assert_eq!(seen.missing(&head(9, "nine"), Some(&leaf)), None);
-        assert_eq!(seen.missing(&head(6, "six"), None), lost);
-        assert_eq!(seen.missing(&head(7, "another seven"), None), lost);
-        assert_eq!(seen.missing(&head(9, "another nine"), Some(&Digest::of(b"other"))), lost);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let ((leaves, heads), (others, other)) = (log("one", 9), log("another", 9));
+        assert!(nothing(data));
+        write(data, &Seen::now(Some(heads[7].clone()), Time::default())).unwrap();
+        let lost = Ok(Some(heads[7].clone()));
+        assert_eq!(missing(data, &heads[7], &Leaves(&leaves)), Ok(None));
+        assert_eq!(missing(data, &heads[9], &Leaves(&leaves)), Ok(None));
+        assert_eq!(missing(data, &heads[6], &Leaves(&leaves)), lost);
+        assert_eq!(missing(data, &other[7], &Leaves(&others)), lost);
+        assert_eq!(missing(data, &other[9], &Leaves(&others)), lost);
+        // What was signed counts as well, and the newest is told.
+        let key = LogKey::parse(&LogKey::generate("test/gatepass", &[1; 32])).unwrap();
+        keep_note(data, &key.sign(&heads[8]).unwrap()).unwrap();
+        assert_eq!(missing(data, &heads[7], &Leaves(&leaves)), Ok(Some(heads[8].clone())));
+        assert_eq!(missing(data, &heads[9], &Leaves(&leaves)), Ok(None));
     }
 
     #[test]
@@ -295,7 +401,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()), None);
         let then = "2026-11-17T12:00:00Z".parse::<Time>().unwrap();
-        let mut seen = Seen::now(head(7, "seven"), None, then);
+        let mut seen = Seen::now(Some(log("one", 7).1[7].clone()), then);
         seen.uptime_ms = seen.uptime_ms.saturating_sub(3_600_000);
         let hour = uptime().as_millis() > 3_600_000;
         write(folder.path(), &seen).unwrap();
@@ -311,11 +417,38 @@ mod tests {
     #[test]
     fn what_a_restore_gives_up_is_to_be_told() {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &Seen::now(head(7, "seven"), None, Time::default())).unwrap();
-        restored(folder.path(), &head(7, "seven")).unwrap();
-        assert_eq!(read(folder.path()).unwrap().recovered, None);
-        restored(folder.path(), &head(5, "five")).unwrap();
-        let seen = read(folder.path()).unwrap();
-        assert_eq!((seen.recovered, seen.head), (Some(head(7, "seven")), head(5, "five")));
+        let data = folder.path();
+        let (leaves, heads) = log("one", 9);
+        let key = LogKey::parse(&LogKey::generate("test/gatepass", &[1; 32])).unwrap();
+        restored(data, &heads[9], &Leaves(&leaves)).unwrap();
+        assert!(nothing(data));
+        let signed = key.sign(&heads[7]).unwrap();
+        keep_note(data, &signed).unwrap();
+        // Neither the same nor a newer one gives anything up.
+        for size in [7, 9] {
+            restored(data, &heads[size], &Leaves(&leaves)).unwrap();
+            assert_eq!(read(data).unwrap().recovered, None);
+            assert_eq!(note(data).unwrap().as_deref(), Some(&*signed));
+        }
+        write(data, &Seen::now(None, Time::default())).unwrap();
+        restored(data, &heads[5], &Leaves(&leaves)).unwrap();
+        let seen = read(data).unwrap();
+        assert_eq!((seen.recovered, seen.head), (Some(heads[7].clone()), Some(heads[5].clone())));
+        assert_eq!(note(data).unwrap(), None);
+        assert_eq!(fs::read_to_string(data.join(GIVEN_UP)).unwrap(), signed);
+        assert_eq!(missing(data, &heads[9], &Leaves(&leaves)), Ok(None));
+    }
+
+    #[test]
+    fn what_a_version_before_left_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let (leaves, heads) = log("one", 9);
+        let root = &heads[7].root.0;
+        let left = format!(
+            r#"{{"head":{{"size":7,"root":"{root}"}},"leaf":"{root}","at":"2026-11-17T12:00:00Z","boot":"b","uptime_ms":7}}"#
+        );
+        fs::write(folder.path().join(FILE), left).unwrap();
+        assert_eq!(missing(folder.path(), &heads[9], &Leaves(&leaves)), Ok(None));
+        assert_eq!(missing(folder.path(), &heads[5], &Leaves(&leaves)), Ok(Some(heads[7].clone())));
     }
 }

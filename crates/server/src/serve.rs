@@ -11,11 +11,12 @@ use crate::invite::EFFECTIVE_URL;
 use crate::limits::RateLimits;
 use crate::people::People;
 use crate::seen::{self, Held};
+use crate::signing::{KeyError, Signing, SigningError};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Change, Recorded, Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::{jobs, listen, reconcile, router};
+use crate::{jobs, listen, reconcile, router, signing};
 use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{CommandId, EventId};
@@ -51,6 +52,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Signing(SigningError),
     #[error(
         "a worker works for the servers that share a PostgreSQL, and this configuration has none: set “database”, or \
          run “gatepass-server serve”, which does the work itself"
@@ -60,6 +63,15 @@ pub enum StartError {
     InUse(String),
     #[error("cannot listen on {0}: {1}")]
     Listen(String, std::io::Error),
+}
+
+impl From<SigningError> for StartError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Key(KeyError::Store(error)) => Self::Store(error),
+            error => Self::Signing(error),
+        }
+    }
 }
 
 /// A running server. Dropping it stops it without waiting; [`Running::shutdown`] lets it finish.
@@ -133,16 +145,37 @@ pub fn shared_database(config: &Config) -> Result<Option<postgres::Options>, Sto
 }
 
 /// Until the database is there: a node whose database is away, or goes away while it starts, waits for it.
-async fn when_there<T, F: Future<Output = Result<T, StoreError>>>(
-    what: impl Fn() -> F,
-) -> Result<T, StoreError> {
+async fn when_there<T, E: Away, F: Future<Output = Result<T, E>>>(what: impl Fn() -> F) -> Result<T, E> {
     loop {
         match what().await {
-            Err(StoreError::Away(why)) => {
-                tracing::warn!(why, "the database is away; trying again");
+            Err(error) if error.away().is_some() => {
+                tracing::warn!(why = error.away(), "the database is away; trying again");
                 tokio::time::sleep(AWAY).await;
             }
             other => return other,
+        }
+    }
+}
+
+/// What may only say that the database is away.
+trait Away {
+    fn away(&self) -> Option<&str>;
+}
+
+impl Away for StoreError {
+    fn away(&self) -> Option<&str> {
+        match self {
+            Self::Away(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+impl Away for SigningError {
+    fn away(&self) -> Option<&str> {
+        match self {
+            Self::Key(KeyError::Store(error)) => error.away(),
+            _ => None,
         }
     }
 }
@@ -176,8 +209,15 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let (workers, drain) = (config.workers, config.drain);
     let clock = if given { Some(clock) } else { None };
-    let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping).await?;
+    let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping, true).await?;
     when_there(|| publish(&app, &url)).await?;
+    if let Some(signing) = &app.signing
+        && let Err(error) = signing.sign(&app).await
+    {
+        // It serves all the same, and tries again.
+        tracing::error!(%error, alarm = true, "the log is not signed yet");
+    }
+    tasks.0.push(tokio::spawn(signing::follow(app.clone())));
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
     tasks.0.push(tokio::spawn(seen::follow(app.clone())));
     if workers {
@@ -188,19 +228,26 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     Ok(Running { addr, origin, url, app, drain, gate, stop, tasks, _lock: lock })
 }
 
-/// What every node is made of, once its store is there. `clock` instead of the store's or the machine's.
+/// What every node is made of, once its store is there. `clock` instead of the store's or the machine's. A node that
+/// serves nobody signs nothing.
 pub(crate) async fn assemble(
     config: Config,
     targets: Targets,
     clock: Option<Arc<dyn Clock>>,
     sqlite: SqliteOptions,
     stopping: watch::Receiver<bool>,
+    signs: bool,
 ) -> Result<(App, Option<rusqlite::Connection>), StartError> {
     let store = when_there(|| open_store(&config, sqlite)).await?;
     let lock = if config.database.is_none() { Some(lock(&config.data)?) } else { None };
     let clock = match clock {
         Some(given) => given,
         None => when_there(|| clock_of(&*store)).await?,
+    };
+    let signing = if signs {
+        Some(when_there(|| Signing::of(&*store, &config.log_key, &config.name, &config.data)).await?)
+    } else {
+        None
     };
     let held = Held::new(&config.data, when_there(|| seen::lost(&*store, &config.data)).await?);
     if let Some(known) = seen::time(&config.data) {
@@ -228,6 +275,7 @@ pub(crate) async fn assemble(
         away: Default::default(),
         clocks: Default::default(),
         held,
+        signing,
         stopping,
     }));
     if let Err(error) = seen::begin(&app).await {

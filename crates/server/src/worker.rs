@@ -40,7 +40,7 @@ pub async fn start(config: Config, options: Options) -> Result<Worker, StartErro
         metrics = Some(listener.local_addr().map_err(refused)?);
         tasks.0.push(tokio::spawn(listen::serve(listener, None, gate.clone(), stopping.clone())));
     }
-    let (app, _) = serve::assemble(config, targets, options.clock, options.sqlite, stopping).await?;
+    let (app, _) = serve::assemble(config, targets, options.clock, options.sqlite, stopping, false).await?;
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(serve::follow(app.clone()))]);
     tasks.0.push(tokio::spawn(crate::seen::follow(app.clone())));
     tasks.0.extend(serve::work(&app));

@@ -7,6 +7,7 @@ use super::{
 use crate::Time;
 use crate::seen;
 use crate::serve::{self, MOVED};
+use crate::store::sqlite::Kept;
 use gatepass_core::wire::Head;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::fs::File;
@@ -60,7 +61,10 @@ pub fn restore(data: &Path, from: &Path, now: Time) -> Result<Restored, BackupEr
         .map_err(|error| named(error, &new, from))
         .and_then(|contents| exchange(&new, &place, contents, now))
         .and_then(|done| {
-            seen::restored(data, &done.contents.head).map_err(failed(data, "written")).map(|()| done)
+            let db = open(&place)?;
+            seen::restored(data, &done.contents.head, &Kept(&db))
+                .map_err(failed(data, "written"))
+                .map(|()| done)
         });
     if done.is_err() {
         let _ = std::fs::remove_file(&new);

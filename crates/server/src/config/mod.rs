@@ -5,6 +5,7 @@ mod command;
 mod database;
 mod kept;
 mod ldap;
+mod log;
 mod mariadb;
 mod network;
 mod place;
@@ -35,6 +36,9 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 struct File {
     server: ServerSection,
+    #[serde(default)]
+    #[serde(default)]
+    log: log::LogSection,
     #[serde(default)]
     target: Vec<target::TargetSection>,
     #[serde(default)]
@@ -93,6 +97,8 @@ pub struct Config {
     pub workers: bool,
     /// `HOST:PORT` of a worker's metrics.
     pub metrics_listen: Option<String>,
+    /// What the log is signed with; made at the first start.
+    pub log_key: PathBuf,
     pub targets: Vec<Target>,
     pub catalogue: Catalogue,
 }
@@ -224,13 +230,14 @@ impl File {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let data = server.data.map_or_else(|| DATA.to_owned(), Spanned::into_inner);
+        let data = folder.join(server.data.map_or_else(|| DATA.to_owned(), Spanned::into_inner));
         Ok(Config {
             file: file.to_owned(),
             name: server.name.into_inner(),
             listen: server.listen.map_or_else(|| LISTEN.to_owned(), Spanned::into_inner),
             public_url: server.public_url.map(|u| u.get_ref().trim_end_matches('/').to_owned()),
-            data: folder.join(data),
+            log_key: self.log.key(folder, &data),
+            data,
             database,
             limits,
             trusted_proxies,

@@ -1,13 +1,16 @@
 //! The newest part of the log, recomputed.
 
 use super::{Finding, fail, ok, warn};
+use crate::Config;
 use crate::backup::DATABASE;
 use crate::seen;
+use crate::signing::read_key;
 use crate::store::postgres::{Options, facts};
+use crate::store::sqlite::Kept;
 use crate::verify::{Broken, Entry, verify};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
-use gatepass_log::{Hash, Tree};
+use gatepass_log::{Hash, Nodes, Tree, origin};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +19,15 @@ use std::time::Duration;
 const NEWEST: u32 = 10_000;
 const ABOUT: &str = "log.newest";
 
-pub async fn shared(options: &Options, data: &Path) -> Vec<Finding> {
+pub async fn shared(options: &Options, config: &Config) -> Vec<Finding> {
+    let data = &config.data;
     match facts::tail(options, NEWEST).await {
-        Ok((head, tree, entries)) => vec![judge(&head, &tree, &entries), kept(data, &head, &entries)],
+        Ok((head, tree, entries)) => {
+            // What can't be read is then missing.
+            let nodes = facts::nodes(options, &seen::needed(data, &head)).await.unwrap_or_default();
+            let signed = facts::signed(options).await.unwrap_or(false);
+            vec![judge(&head, &tree, &entries), kept(data, &head, &nodes), key(config, signed)]
+        }
         // The database's own findings say why.
         Err(error) => vec![warn(
             ABOUT,
@@ -28,19 +37,20 @@ pub async fn shared(options: &Options, data: &Path) -> Vec<Finding> {
     }
 }
 
-pub fn embedded(data: &Path) -> Vec<Finding> {
-    let file = data.join(DATABASE);
+pub fn embedded(config: &Config) -> Vec<Finding> {
+    let file = config.data.join(DATABASE);
     if !file.exists() {
-        return vec![warn(ABOUT, "there is no log yet", "The first start begins one")];
+        let none = warn(ABOUT, "there is no log yet", "The first start begins one");
+        return vec![none, key(config, false)];
     }
-    match read(&file) {
-        Ok((head, tree, entries, key)) => {
-            let key = if key {
+    match read(&file, &config.data) {
+        Ok(Read { log, seen, token_key, signed }) => {
+            let token_key = if token_key {
                 ok("data.token_key", "the key of the sessions is there")
             } else {
                 warn("data.token_key", "there is no key of the sessions yet", "The next start makes one")
             };
-            vec![judge(&head, &tree, &entries), kept(data, &head, &entries), key]
+            vec![log, seen, key(config, signed), token_key]
         }
         Err(error) => vec![fail(
             ABOUT,
@@ -51,28 +61,63 @@ pub fn embedded(data: &Path) -> Vec<Finding> {
 }
 
 /// Whether it is the log that this node saw last.
-fn kept(data: &Path, head: &Head, entries: &[Entry]) -> Finding {
+fn kept(data: &Path, head: &Head, nodes: &dyn Nodes) -> Finding {
     const ABOUT: &str = "log.seen";
-    let Some(seen) = seen::read(data) else {
+    if seen::nothing(data) {
         return ok(ABOUT, "this node has seen no log yet");
-    };
-    let there = entries.iter().find(|e| e.seq == seen.head.size).map(|e| Digest(hex::encode(&e.leaf)));
-    match seen.missing(head, there.as_ref()) {
-        None => ok(ABOUT, "the log goes on from what this node saw of it"),
-        Some(lost) => fail(
+    }
+    match seen::missing(data, head, nodes) {
+        Ok(None) => ok(ABOUT, "the log goes on from what this node saw of it"),
+        Ok(Some(lost)) => fail(
             ABOUT,
             format!(
                 "this node saw {} events, and the log has {} or others: it is an older copy, and nothing is written",
                 lost.size, head.size
             ),
-            "Put the newest copy back, or, if there is none, run “gatepass-server recover” and start the server again",
+            "Put the newest copy back, or, if there is none, run “gatepass-server log recover” and start the server again",
+        ),
+        Err(why) => warn(
+            ABOUT,
+            format!("it cannot be told whether the log goes on from what this node saw of it: {why}"),
+            "Start a node of this version, and look again",
         ),
     }
 }
 
-type Read = (Head, Tree, Vec<Entry>, bool);
+/// Whether the key that the log is signed with is there, and nobody else's.
+fn key(config: &Config, signed: bool) -> Finding {
+    const ABOUT: &str = "log.key";
+    let (file, name) = (&config.log_key, &config.name);
+    let shown = file.display();
+    match read_key(file) {
+        Ok(Some(key)) if key.origin() == origin(name) => {
+            ok(ABOUT, format!("the log is signed with {}", key.vkey()))
+        }
+        Ok(Some(key)) => warn(
+            ABOUT,
+            format!("the log is signed with {}, and the server has another name, “{name}”", key.vkey()),
+            "Nothing, if it was renamed: the log keeps its origin",
+        ),
+        Ok(None) if signed => fail(
+            ABOUT,
+            format!("the key that the log is signed with is not at {shown}"),
+            "Put your copy of it there, or copy it from a machine where a node runs",
+        ),
+        Ok(None) => warn(ABOUT, format!("there is no key at {shown} yet"), "The first start makes it"),
+        Err(error) => fail(ABOUT, error.to_string(), "Put your copy of it there, mode 0600"),
+    }
+}
 
-fn read(file: &Path) -> rusqlite::Result<Read> {
+/// What there is to say of a file.
+struct Read {
+    log: Finding,
+    seen: Finding,
+    token_key: bool,
+    /// The log was signed at some time.
+    signed: bool,
+}
+
+fn read(file: &Path, data: &Path) -> rusqlite::Result<Read> {
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.pragma_update(None, "query_only", true)?;
@@ -90,9 +135,11 @@ fn read(file: &Path) -> rusqlite::Result<Read> {
     let entries = query.query_map((head.size.cast_signed(), NEWEST), |row| {
         Ok(Entry { seq: row.get::<_, i64>(0)?.cast_unsigned(), leaf: row.get(1)?, body: row.get(2)? })
     })?;
-    let entries = entries.collect::<rusqlite::Result<_>>()?;
-    let key = db.query_row("SELECT 1 FROM setting WHERE key = 'token_key'", [], |_| Ok(())).optional()?;
-    Ok((head, tree, entries, key.is_some()))
+    let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
+    let there = |key| db.query_row("SELECT 1 FROM setting WHERE key = ?1", [key], |_| Ok(())).optional();
+    let (token_key, signed) = (there("token_key")?.is_some(), there("log_key")?.is_some());
+    let seen = kept(data, &head, &Kept(&db));
+    Ok(Read { log: judge(&head, &tree, &entries), seen, token_key, signed })
 }
 
 fn judge(head: &Head, tree: &Tree, entries: &[Entry]) -> Finding {

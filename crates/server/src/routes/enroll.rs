@@ -132,5 +132,6 @@ async fn repeated(
 fn enrolled(app: &App, person: PersonId, device: DeviceId) -> Result<Json<Enrolled>, Problem> {
     let people = app.people.now();
     let person = people.person(person).ok_or(Code::Internal)?.clone();
-    Ok(Json(Enrolled { person, device, server: app.name.clone(), log_key: String::new() }))
+    let log_key = app.signing.as_ref().ok_or(Code::Internal)?.vkey().to_owned();
+    Ok(Json(Enrolled { person, device, server: app.name.clone(), log_key }))
 }

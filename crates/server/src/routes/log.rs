@@ -34,11 +34,11 @@ pub struct LogQuery {
 
 /// [`LogPage`] with the events as they are stored: canonical JSON, not parsed again.
 #[derive(Serialize)]
-struct StoredPage {
+struct StoredPage<'a> {
     entries: Vec<StoredEntry>,
     head: Head,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<String>,
+    checkpoint: Option<&'a str>,
     now: Time,
     catalogue: Digest,
     directory: Digest,
@@ -86,7 +86,10 @@ pub async fn events(
     }
     let people = app.people.now();
     let viewer = people.person(reader.person).ok_or(Code::Internal)?;
-    let (after, known) = (query.after.unwrap_or(0), query.size.unwrap_or(0));
+    // Before the page is read, whose head is then no older.
+    let signed = app.signed_head();
+    let at_least = signed.as_ref().map_or(0, |signed| signed.head.size);
+    let (after, known) = (query.after.unwrap_or(0), query.size.unwrap_or(0).max(at_least));
     let whole = app.tail.read(&*app.store, after, limit, known).await?;
     let slice = store::slice(viewer, &whole);
     let (catalogue, directory) = (app.catalogue_hash.clone(), people.hash.clone());
@@ -94,7 +97,16 @@ pub async fn events(
     // A full page is megabytes: not on the threads that others wait for.
     let page = tokio::task::spawn_blocking(move || {
         let entries = slice.entries.into_iter().map(stored).collect();
-        serde_json::to_vec(&StoredPage { entries, head: slice.head, checkpoint: None, now, catalogue, directory, scope })
+        let checkpoint = signed.as_ref().map(|signed| signed.note.as_str());
+        serde_json::to_vec(&StoredPage {
+            entries,
+            head: slice.head,
+            checkpoint,
+            now,
+            catalogue,
+            directory,
+            scope,
+        })
     });
     match page.await {
         Ok(Ok(page)) => Ok(([(header::CONTENT_TYPE, "application/json")], page).into_response()),

@@ -13,6 +13,7 @@ pub mod requests;
 pub mod sessions;
 pub mod ssh;
 pub mod stream;
+pub mod tiles;
 
 use crate::error::Problem;
 use crate::store::Lookup;

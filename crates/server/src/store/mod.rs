@@ -16,6 +16,7 @@ use gatepass_core::id::{CommandId, DeviceId, DriftId, GrantId, Number, PersonId,
 use gatepass_core::request::Request;
 use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
+use gatepass_log::Hash;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -299,6 +300,9 @@ pub enum StoreError {
     /// The log is not the one that was seen before.
     #[error("{}", crate::seen::WHAT)]
     Held,
+    /// An event would be too large for the log.
+    #[error("an event would have {0} bytes, and the log takes events of fewer than 65536")]
+    TooLarge(usize),
     #[error("the disk is full")]
     Full,
     /// The database does not answer, or takes no more connections. Whether a write happened is not known.
@@ -407,6 +411,11 @@ pub trait Store: Send + Sync {
     /// The log after a position, whole, with what it takes to tell who may see it.
     async fn entries(&self, after: u64, limit: usize) -> Result<Slice, StoreError>;
     async fn head(&self) -> Result<Head, StoreError>;
+    /// The roots of `count` complete subtrees of the log from the one with `index` on, each over `1 << height` events;
+    /// `height` is a multiple of 8, and at 0 they are the leaves. Never fewer: to ask for one that is not complete is an
+    /// error.
+    async fn nodes(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, StoreError>;
+
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
     async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError>;

@@ -20,9 +20,12 @@ use gatepass_connectors::Connector;
 use gatepass_connectors::fake::Fake;
 use gatepass_core::event::Event;
 use gatepass_core::wire::Enrolled;
+use gatepass_log::{LogKey, origin};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -200,6 +203,7 @@ impl TestServer {
             setup.server, setup.catalogue
         );
         let config = Config::parse(&text, &directory.path().join("gatepass.toml")).expect("a configuration");
+        log_key(&config);
         let mut server = Self {
             running: None,
             config,
@@ -331,6 +335,21 @@ impl Drop for TestServer {
     fn drop(&mut self) {
         assert!(self.finished || std::thread::panicking(), "a test ends with finish()");
     }
+}
+
+/// Puts the key of every test's log where the configuration has it: nodes that share a database have it in common.
+pub fn log_key(config: &Config) {
+    let (file, folder) = (&config.log_key, config.log_key.parent().expect("it is in a folder"));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).expect("the folder is made");
+    let key = LogKey::generate(&origin(&config.name), &[7; 32]);
+    let mut new = std::fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(file)
+        .expect("a file");
+    new.write_all(key.as_bytes()).expect("the key is written");
 }
 
 /// The code in an invite's link.

@@ -2,6 +2,7 @@
 
 use super::step::Step;
 use super::{get, id, parse};
+use crate::log::LARGEST_EVENT;
 use crate::store::sight::groups;
 use crate::store::{Seen, Slice, StoreError, Stored};
 use gatepass_core::event::{Event, Fact};
@@ -24,6 +25,9 @@ pub fn post(events: &[Event]) -> Result<Option<Step>, StoreError> {
     let mut bodies = Vec::with_capacity(events.len());
     for event in events {
         let body = canonical(event).map_err(|e| StoreError::Failed(e.to_string()))?;
+        if body.len() >= LARGEST_EVENT {
+            return Err(StoreError::TooLarge(body.len()));
+        }
         bodies.push(String::from_utf8(body).map_err(|e| StoreError::Failed(e.to_string()))?);
     }
     let ids: Vec<Uuid> = events.iter().map(|e| e.id.0).collect();

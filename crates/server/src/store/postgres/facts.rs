@@ -3,9 +3,10 @@
 use super::link::{Link, fail};
 use super::schema;
 use super::step::Step;
-use super::{Options, durability, get, parse};
+use super::{Options, durability, get, parse, subtree};
 use crate::Time;
 use crate::clock::{Clock as _, SystemClock};
+use crate::log::{Fetched, Needed};
 use crate::store::StoreError;
 use crate::verify::Entry;
 use gatepass_core::text::Digest;
@@ -147,4 +148,21 @@ pub async fn tail(options: &Options, count: u32) -> Result<(Head, Tree, Vec<Entr
     };
     let entries = rows.iter().map(entry).collect::<Result<_, StoreError>>()?;
     Ok((Head { size: size.cast_unsigned(), root: Digest(get(head, 1)?) }, parse(get(head, 2)?)?, entries))
+}
+
+/// Whether the log was signed at some time.
+pub async fn signed(options: &Options) -> Result<bool, StoreError> {
+    let link = Link::new(&options.place(&options.url)?, options.pooler, 1)?;
+    let rows = link.read(Step::new("SELECT EXISTS (SELECT FROM setting WHERE key = 'log_key')")).await?;
+    rows.first().map_or(Ok(false), |row| get(row, 0))
+}
+
+/// What it takes to prove something of the log, as far as it is there.
+pub async fn nodes(options: &Options, needed: &[Needed]) -> Result<Fetched, StoreError> {
+    let link = Link::new(&options.place(&options.url)?, options.pooler, 1)?;
+    let mut fetched = Fetched::default();
+    for (height, index, count) in needed.iter().flat_map(Needed::parts) {
+        fetched.insert(*height, *index, subtree::read(&link, *height, *index, *count).await?);
+    }
+    Ok(fetched)
 }

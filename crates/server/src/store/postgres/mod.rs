@@ -18,6 +18,7 @@ pub mod schema;
 mod sealed;
 mod sequencer;
 mod step;
+mod subtree;
 mod text;
 
 use super::{
@@ -34,6 +35,7 @@ use gatepass_core::id::{CommandId, GrantId, PersonId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
+use gatepass_log::Hash;
 use link::Link;
 use schema::{Migrated, Migration, Reach};
 use secrecy::SecretString;
@@ -152,6 +154,7 @@ impl PostgresStore {
         let mut tasks = vec![
             tokio::spawn(follow::sequence(shared.clone())).abort_handle(),
             tokio::spawn(follow::look(shared.clone())).abort_handle(),
+            tokio::spawn(subtree::fill_at_start(shared.clone())).abort_handle(),
         ];
         metrics::gauge!("gatepass_listen_up").set(0.0);
         if let Some(place) = itself {
@@ -348,6 +351,10 @@ impl Store for PostgresStore {
 
     async fn head(&self) -> Result<Head, StoreError> {
         event::read_head(&self.shared.link.read(event::head()).await?)
+    }
+
+    async fn nodes(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
+        subtree::whole(&self.shared.link, height, index, count).await
     }
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError> {

@@ -3,7 +3,7 @@
 
 use super::link::Link;
 use super::step::{Miss, Step};
-use super::{get, parse};
+use super::{get, parse, subtree};
 use crate::log::Sequencer;
 use crate::store::StoreError;
 use gatepass_core::wire::Head;
@@ -107,44 +107,45 @@ async fn place(link: &Link, emptied: &mut Emptied) -> Result<(Head, usize), Stor
         emptied.took_all(oldest, None, next);
         return Ok((sequencer.head(), 0));
     }
-    let (mut ids, mut seqs, mut events, mut requests, mut people, mut leaves, mut bodies) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut seqs, mut events, mut requests, mut people, mut leaves, mut bodies, mut complete) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in waiting {
         let body: String = get(row, 4)?;
-        let (seq, leaf) = sequencer.place_content(body.as_bytes());
+        let placed = sequencer.place_content(body.clone().into_bytes());
         ids.push(get::<i64>(row, 0)?);
-        seqs.push(seq as i64);
+        seqs.push(placed.seq as i64);
         events.push(get::<Uuid>(row, 1)?);
         requests.push(get::<Option<Uuid>>(row, 2)?);
         people.push(get::<Option<Uuid>>(row, 3)?);
-        leaves.push(leaf.0.to_vec());
+        leaves.push(placed.leaf.0.to_vec());
         bodies.push(body);
+        complete.extend(placed.complete);
     }
     let (head, last) = (sequencer.head(), ids.last().copied());
     let tree = serde_json::to_string(sequencer.tree()).map_err(|e| StoreError::Failed(e.to_string()))?;
-    let done = transaction
-        .run(&[
-            Step::new("UPDATE head SET size = $2, root = $3, tree = $4 WHERE size = $1 RETURNING 1")
-                .with(Type::INT8, before)
-                .with(Type::INT8, head.size as i64)
-                .with(Type::TEXT, head.root.0.clone())
-                .with(Type::TEXT, tree),
-            Step::new(
-                "INSERT INTO event (seq, id, request_id, person_id, leaf, body)
-                 SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
-            )
-            .with(Type::INT8_ARRAY, seqs)
-            .with(Type::UUID_ARRAY, events)
-            .with(Type::UUID_ARRAY, requests)
-            .with(Type::UUID_ARRAY, people)
-            .with(Type::BYTEA_ARRAY, leaves)
-            .with(Type::TEXT_ARRAY, bodies),
-            Step::new("DELETE FROM outbox WHERE id = ANY ($1)").with(Type::INT8_ARRAY, ids),
-            Step::new("SELECT pg_notify($1, $2)::text")
-                .with(Type::TEXT, CHANNEL)
-                .with(Type::TEXT, head.size.to_string()),
-        ])
-        .await?;
+    let mut steps = vec![
+        Step::new("UPDATE head SET size = $2, root = $3, tree = $4 WHERE size = $1 RETURNING 1")
+            .with(Type::INT8, before)
+            .with(Type::INT8, head.size as i64)
+            .with(Type::TEXT, head.root.0.clone())
+            .with(Type::TEXT, tree),
+        Step::new(
+            "INSERT INTO event (seq, id, request_id, person_id, leaf, body)
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
+        )
+        .with(Type::INT8_ARRAY, seqs)
+        .with(Type::UUID_ARRAY, events)
+        .with(Type::UUID_ARRAY, requests)
+        .with(Type::UUID_ARRAY, people)
+        .with(Type::BYTEA_ARRAY, leaves)
+        .with(Type::TEXT_ARRAY, bodies),
+        Step::new("DELETE FROM outbox WHERE id = ANY ($1)").with(Type::INT8_ARRAY, ids),
+        Step::new("SELECT pg_notify($1, $2)::text")
+            .with(Type::TEXT, CHANNEL)
+            .with(Type::TEXT, head.size.to_string()),
+    ];
+    steps.extend(subtree::write(&complete));
+    let done = transaction.run(&steps).await?;
     if done.first().is_none_or(Vec::is_empty) {
         transaction.roll_back().await?;
         return Err(StoreError::Conflict);

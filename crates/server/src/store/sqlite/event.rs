@@ -1,7 +1,7 @@
 //! `event` and `head`: the log.
 
 use super::{fail, json, parse};
-use crate::log::{Placed, Sequencer};
+use crate::log::{LARGEST_EVENT, Placed, Sequencer};
 use crate::store::sight::groups;
 use crate::store::{Slice, StoreError, Stored};
 use gatepass_core::event::{Event, Fact};
@@ -22,6 +22,9 @@ pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), Stor
         | Fact::DeviceDisabled { person, .. } => Some(person.to_string()),
         _ => None,
     };
+    if placed.content.len() >= LARGEST_EVENT {
+        return Err(StoreError::TooLarge(placed.content.len()));
+    }
     let content = std::str::from_utf8(&placed.content).map_err(|e| StoreError::Failed(e.to_string()))?;
     db.prepare_cached(
         "INSERT INTO event (seq, id, request_id, person_id, leaf, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -37,7 +40,7 @@ pub fn write(db: &Connection, event: &Event, placed: &Placed) -> Result<(), Stor
         ])
     })
     .map_err(fail)?;
-    Ok(())
+    placed.complete.iter().try_for_each(|made| super::subtree::write(db, made))
 }
 
 pub fn sequencer(db: &Connection) -> Result<Sequencer, StoreError> {

@@ -9,8 +9,11 @@ mod note;
 mod person;
 mod request;
 mod sealed;
+mod subtree;
 mod text;
 mod writer;
+
+pub(crate) use subtree::Kept;
 
 use super::{
     Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter,
@@ -23,6 +26,7 @@ use gatepass_core::id::{CommandId, GrantId, PersonId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
+use gatepass_log::Hash;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +76,7 @@ impl SqliteStore {
             outcome = migrations::migrations::runner().run(&mut db);
         }
         outcome.map_err(|e| StoreError::Failed(format!("the database cannot be brought up to date: {e}")))?;
+        subtree::fill(&db)?;
         if let Some(pages) = options.max_pages {
             db.pragma_update(None, "max_page_count", pages).map_err(fail)?;
         }
@@ -170,6 +175,10 @@ impl Store for SqliteStore {
 
     async fn head(&self) -> Result<Head, StoreError> {
         self.read(event::head).await
+    }
+
+    async fn nodes(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
+        self.read(move |db| subtree::whole(db, height, index, count)).await
     }
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError> {
