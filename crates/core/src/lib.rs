@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod quorum;
+pub mod report;
 pub mod request;
 pub mod retention;
 pub mod sentence;
