@@ -1,6 +1,6 @@
 -- The role that the nodes use, with what they need and no more. The log is append-only for it: it can add events, and
--- neither change nor delete one. Run by the owner of Gatepass's tables, in their database, after every
--- `gatepass-server migrate`:
+-- neither change nor delete one. What people wrote lies beside the log: it can be deleted, and not changed. Run by the
+-- owner of Gatepass's tables, in their database, after every `gatepass-server migrate`:
 --
 --   psql -d gatepass -v service=gatepass -f postgres-roles.sql
 --

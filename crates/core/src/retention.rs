@@ -66,7 +66,7 @@ impl Retention {
             Some(start) => kind.split_once('.').is_some_and(|(family, _)| family == start),
             None => *kind == pattern,
         };
-        if pattern == DEFAULT || KINDS.iter().any(|kind| names(kind)) {
+        if pattern == DEFAULT || KINDS.iter().any(names) {
             return Ok(());
         }
         Err(format!(

@@ -22,6 +22,7 @@ use gatepass_core::catalogue::Catalogue;
 use gatepass_core::command::{Body, Command, Report};
 use gatepass_core::error::{Code, Refusal};
 use gatepass_core::id::{DeviceId, RequestId};
+use gatepass_core::retention::Retention;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::{Accepted, SignedCommand, Submit};
 use std::net::IpAddr;
@@ -37,6 +38,7 @@ pub struct Inner {
     pub name: String,
     pub catalogue: Catalogue,
     pub catalogue_hash: Digest,
+    pub retention: Retention,
     pub store: Arc<dyn Store>,
     pub tail: Tail,
     pub clock: Arc<dyn Clock>,

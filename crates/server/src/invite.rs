@@ -2,6 +2,7 @@
 
 use crate::Time;
 use crate::config::Config;
+use crate::erase;
 use crate::store::{Change, Invite, Store, StoreError};
 use chrono::TimeDelta;
 use gatepass_core::directory::Person;
@@ -65,6 +66,12 @@ impl Invitation {
             let handle = visible(&self.handle);
             return invalid(format!(
                 "“{handle}” can’t be a person’s id, expected up to 128 letters without spaces or commas"
+            ));
+        }
+        if erase::is_erased(&self.handle) {
+            return invalid(format!(
+                "“{}” stands for somebody who was erased, expected another id",
+                self.handle
             ));
         }
         let name = self.name.trim();

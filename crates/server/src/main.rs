@@ -97,6 +97,9 @@ enum Command {
     /// End everything of a person who left or lost a device: their accesses, their devices, what they asked for and
     /// what they approved of requests that wait. Beside a running server, or without: then at its next start.
     RevokeAll(command::RevokeAll),
+    /// Erase what is known of a person who holds nothing any more: what they are called and what they wrote. The log
+    /// stays as it is and verifies; devices erase it too. Backups made before still hold it.
+    Erase(command::Erase),
     /// Print the line that hosts of an ssh target trust, and make its key when it is not there.
     SshCa(command::SshCa),
     /// Change the key that tokens are stamped with. Running servers take it up by themselves, and nobody has to
@@ -174,6 +177,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Import(import) => import.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::RevokeAll(revoke_all) => revoke_all.run().await,
+        Command::Erase(erase) => erase.run().await,
         Command::SshCa(authority) => authority.run(),
         Command::RotateTokenKey(file) => {
             let config = Config::load(&file.config)?;

@@ -16,7 +16,7 @@ use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Change, Recorded, Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::{jobs, listen, reconcile, router, signing};
+use crate::{jobs, listen, reconcile, retention, router, signing};
 use gatepass_connectors::Connector;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{CommandId, EventId};
@@ -220,6 +220,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     tasks.0.push(tokio::spawn(signing::follow(app.clone())));
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
     tasks.0.push(tokio::spawn(seen::follow(app.clone())));
+    tasks.0.push(tokio::spawn(retention::run(app.clone())));
     if workers {
         tasks.0.extend(work(&app));
     }
@@ -261,6 +262,7 @@ pub(crate) async fn assemble(
         name: config.name,
         catalogue_hash: config.catalogue.hash(),
         catalogue: config.catalogue,
+        retention: config.retention,
         store,
         tail: Default::default(),
         clock,

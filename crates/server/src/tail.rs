@@ -3,6 +3,7 @@
 use crate::store::{Seen, Slice, Store, StoreError, Stored};
 use gatepass_core::id::RequestId;
 use gatepass_core::wire::Head;
+use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -56,6 +57,18 @@ impl Tail {
     }
 }
 
+impl Tail {
+    /// Texts may have been deleted since they were read.
+    pub async fn forget(&self) {
+        *self.0.lock().await = Ring::default();
+    }
+}
+
+/// Whether texts of events before this one are not there any more.
+fn erases(event: &RawValue) -> bool {
+    event.get().contains(r#""kind":"person.erased""#)
+}
+
 impl Ring {
     async fn catch_up(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut after = match &self.head {
@@ -69,6 +82,9 @@ impl Ring {
         loop {
             let slice = store.entries(after, STEP).await?;
             let last = slice.entries.len() < STEP;
+            if slice.entries.iter().any(|e| erases(&e.body)) {
+                self.entries.clear();
+            }
             after += slice.entries.len() as u64;
             self.entries.extend(slice.entries);
             self.seen.extend(slice.seen);

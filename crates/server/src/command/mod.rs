@@ -2,6 +2,7 @@
 
 mod connector;
 mod doctor;
+mod erase;
 mod import;
 mod log;
 mod migrate;
@@ -11,6 +12,7 @@ mod ssh_ca;
 
 pub use connector::Connector;
 pub use doctor::Doctor;
+pub use erase::Erase;
 pub use import::Import;
 pub use log::Log;
 pub use migrate::Migrate;

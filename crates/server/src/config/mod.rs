@@ -10,6 +10,7 @@ mod mariadb;
 mod network;
 mod place;
 mod postgres;
+mod retention;
 mod ssh;
 mod target;
 mod tls;
@@ -26,6 +27,7 @@ pub use webhook::WebhookTarget;
 
 use gatepass_core::catalogue::{Catalogue, Fault, ResourceSection};
 use gatepass_core::duration;
+use gatepass_core::retention::Retention;
 use place::Places;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ use toml::Spanned;
 struct File {
     server: ServerSection,
     #[serde(default)]
+    retention: retention::RetentionSection,
     #[serde(default)]
     log: log::LogSection,
     #[serde(default)]
@@ -99,6 +102,8 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// What the log is signed with; made at the first start.
     pub log_key: PathBuf,
+    /// How long texts are kept.
+    pub retention: Retention,
     pub targets: Vec<Target>,
     pub catalogue: Catalogue,
 }
@@ -217,6 +222,7 @@ impl File {
             }
         });
         let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
+        let retention = retention::check(self.retention, &mut faults);
         let targets = target::check(self.target, folder, &mut faults);
         let known: Vec<(String, String)> =
             targets.iter().map(|t| (t.id.clone(), t.kind_name.to_owned())).collect();
@@ -246,6 +252,7 @@ impl File {
             spread,
             workers: server.workers.is_none_or(Spanned::into_inner),
             metrics_listen: server.metrics_listen.map(Spanned::into_inner),
+            retention,
             targets: targets.into_iter().filter_map(target::Checked::usable).collect(),
             catalogue,
         })

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use gatepass_core::Time;
 use gatepass_core::directory::Person;
 use gatepass_core::error::Code;
+use gatepass_core::retention::Retention;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::{Head, LogPage, ProblemDetails};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ struct StoredPage<'a> {
     catalogue: Digest,
     directory: Digest,
     scope: Digest,
+    #[serde(skip_serializing_if = "Retention::is_empty")]
+    retention: Retention,
 }
 
 #[derive(Serialize)]
@@ -93,7 +96,7 @@ pub async fn events(
     let whole = app.tail.read(&*app.store, after, limit, known).await?;
     let slice = store::slice(viewer, &whole);
     let (catalogue, directory) = (app.catalogue_hash.clone(), people.hash.clone());
-    let (now, scope) = (app.clock.now(), scope(viewer));
+    let (now, scope, retention) = (app.clock.now(), scope(viewer), app.retention.clone());
     // A full page is megabytes: not on the threads that others wait for.
     let page = tokio::task::spawn_blocking(move || {
         let entries = slice.entries.into_iter().map(stored).collect();
@@ -106,6 +109,7 @@ pub async fn events(
             catalogue,
             directory,
             scope,
+            retention,
         })
     });
     match page.await {

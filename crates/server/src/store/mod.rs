@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use gatepass_core::directory::Person;
 use gatepass_core::drift::Drift;
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::id::{CommandId, DeviceId, DriftId, GrantId, Number, PersonId, RequestId};
+use gatepass_core::id::{CommandId, DeviceId, DriftId, EventId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
@@ -235,6 +235,45 @@ pub struct Revoked {
     pub devices: Vec<DeviceId>,
 }
 
+/// The part of an event that tells how long its texts are kept.
+#[derive(serde::Deserialize)]
+struct Header {
+    id: EventId,
+    at: Time,
+    kind: String,
+    drift: Option<DriftId>,
+}
+
+/// An event by its place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub seq: u64,
+    pub event: EventId,
+}
+
+/// An event that has texts beside the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worded {
+    pub position: Position,
+    pub at: Time,
+    /// As in the event: `request.created`.
+    pub kind: String,
+    /// Whether nothing is left to happen to the request or the drift it belongs to.
+    pub over: bool,
+}
+
+/// What goes of a person beside the change's texts: the names of their devices, and their invites. While they hold
+/// anything, a device of theirs is enabled, or an event after `seen` tells of them, it is a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erased {
+    pub person: PersonId,
+    /// As far as the log was read for their texts.
+    pub seen: u64,
+}
+
+/// What the device of a person who was erased is called.
+pub const NO_DEVICE_NAME: &str = "Erased device";
+
 /// Everything that happens together.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
@@ -242,6 +281,9 @@ pub struct Change {
     /// The device that signed the command. Disabled meanwhile, it changes nothing.
     pub signer: Option<DeviceId>,
     pub revoked: Option<Revoked>,
+    pub erased: Option<Erased>,
+    /// Events whose texts are deleted. Those that have none any more do no harm.
+    pub forgotten: Vec<Position>,
     pub settle: Option<Settle>,
     pub rows: Vec<RowChange>,
     /// In order. The store gives each its position, and a `request.created` (and its row) its number.
@@ -416,6 +458,10 @@ pub trait Store: Send + Sync {
     /// error.
     async fn nodes(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, StoreError>;
 
+    /// Events after a position that have texts, the first `limit`.
+    async fn worded(&self, after: u64, limit: usize) -> Result<Vec<Worded>, StoreError>;
+    /// Makes what was deleted go from the disk as well, as far as the store can. Answers, in a sentence, what it can't.
+    async fn scrub(&self) -> Result<Option<&'static str>, StoreError>;
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError>;
     async fn invite(&self, code: &Digest) -> Result<Option<Invite>, StoreError>;

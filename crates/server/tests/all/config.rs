@@ -169,6 +169,25 @@ fn all_faults_are_told_in_their_order() {
     assert!(faults[0].contains(":14:") && faults[1].contains(":22:"), "{faults:?}");
 }
 
+#[test]
+fn how_long_texts_are_kept_is_checked() {
+    let config =
+        parse(&format!("{GOOD}\n[retention]\n\"request.*\" = \"400d\"\ndefault = \"90d\"\n")).unwrap();
+    assert_eq!(config.retention.seconds("request.created"), Some(400 * 86_400));
+    assert_eq!(config.retention.seconds("drift.found"), Some(90 * 86_400));
+    assert!(parse(GOOD).unwrap().retention.is_empty());
+    for (rule, says) in [
+        ("\"requests.*\" = \"400d\"", "names no kind of event that has texts"),
+        ("\"catalogue.published\" = \"400d\"", "names no kind of event that has texts"),
+        ("default = \"1h\"", "expected at least 1d"),
+        ("default = \"soon\"", "is not a duration"),
+    ] {
+        let faults = parse(&format!("{GOOD}\n[retention]\n{rule}\n")).unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(says), "{faults:?}");
+    }
+}
+
 /// The design's example reads; what this version cannot do is said, and nothing else is wrong with it.
 #[test]
 fn the_example_is_this_format() {

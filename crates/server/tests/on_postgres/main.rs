@@ -13,6 +13,8 @@ mod catalogue;
 mod drift;
 #[path = "../all/enroll.rs"]
 mod enroll;
+#[path = "../all/erase.rs"]
+mod erase;
 #[path = "../all/grants.rs"]
 mod grants;
 #[path = "../all/health.rs"]

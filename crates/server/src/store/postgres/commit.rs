@@ -24,6 +24,11 @@ fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
     if let Some(revoked) = &change.revoked {
         steps.push(request::check_held(revoked.person, &change.rows));
     }
+    if let Some(erased) = &change.erased {
+        steps.extend(person::erase(erased));
+        steps.push(request::check_held(erased.person, &[]));
+    }
+    steps.extend(text::erase(&change.forgotten));
     for found in &change.drift {
         steps.push(drift::write(found)?);
     }

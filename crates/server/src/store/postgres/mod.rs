@@ -23,7 +23,7 @@ mod text;
 
 use super::{
     Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter,
-    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError,
+    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError, Worded,
 };
 use crate::Time;
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use clock::DatabaseClock;
 use gatepass_connectors::postgres::Place;
 use gatepass_core::directory::Person;
-use gatepass_core::id::{CommandId, GrantId, PersonId};
+use gatepass_core::id::{CommandId, DriftId, GrantId, PersonId};
 use gatepass_core::request::Request;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
@@ -355,6 +355,29 @@ impl Store for PostgresStore {
 
     async fn nodes(&self, height: u8, index: u64, count: usize) -> Result<Vec<Hash>, StoreError> {
         subtree::whole(&self.shared.link, height, index, count).await
+    }
+
+    async fn worded(&self, after: u64, limit: usize) -> Result<Vec<Worded>, StoreError> {
+        let found = text::read_worded(&self.shared.link.read(text::worded(after, limit)).await?)?;
+        let drift: Vec<DriftId> = found.iter().filter_map(|(_, drift)| *drift).collect();
+        let mut there = HashSet::new();
+        if !drift.is_empty() {
+            for row in &self.shared.link.read(text::there(&drift)).await? {
+                there.insert(DriftId(id(row, 0)?));
+            }
+        }
+        let over = |(mut worded, drift): (Worded, Option<DriftId>)| {
+            worded.over &= drift.is_none_or(|d| !there.contains(&d));
+            worded
+        };
+        Ok(found.into_iter().map(over).collect())
+    }
+
+    async fn scrub(&self) -> Result<Option<&'static str>, StoreError> {
+        Ok(Some(
+            "PostgreSQL overwrites what was deleted when it needs the room, after a vacuum; “VACUUM FULL text, person, \
+             device, invite” writes it anew. Replicas follow; archived write-ahead logs and base backups keep it.",
+        ))
     }
 
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError> {

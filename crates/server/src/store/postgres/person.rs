@@ -3,7 +3,7 @@
 use super::step::{Miss, Step};
 use super::{get, id};
 use crate::Time;
-use crate::store::{Device, Invite, Revoked, StoreError};
+use crate::store::{Device, Erased, Invite, NO_DEVICE_NAME, Revoked, StoreError};
 use gatepass_core::directory::Person;
 use gatepass_core::id::{DeviceId, PersonId};
 use gatepass_core::text::Digest;
@@ -143,4 +143,27 @@ pub fn revoke(revoked: &Revoked, signer: Option<DeviceId>) -> Vec<Step> {
         Step::new("DELETE FROM sealed WHERE device_id = ANY ($1)").with(Type::UUID_ARRAY, devices),
     ]);
     steps
+}
+
+/// Deletes invites and the names of devices; a conflict while a device is enabled, or the log tells of the person after
+/// what was read. What has no place in it yet counts, too.
+pub fn erase(erased: &Erased) -> [Step; 4] {
+    let person = || erased.person.0;
+    [
+        // Waits for devices that are just joining with one.
+        Step::new("DELETE FROM invite WHERE person_id = $1").with(Type::UUID, person()),
+        Step::new("UPDATE device SET name = $2 WHERE person_id = $1")
+            .with(Type::UUID, person())
+            .with(Type::TEXT, NO_DEVICE_NAME.to_owned()),
+        Step::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM device WHERE person_id = $1 AND NOT disabled)")
+            .with(Type::UUID, person())
+            .or(Miss::Conflict),
+        Step::new(
+            "SELECT 1 WHERE NOT EXISTS (SELECT FROM event WHERE seq > $2 AND strpos(body, $1) > 0)
+             AND NOT EXISTS (SELECT FROM outbox WHERE strpos(body, $1) > 0)",
+        )
+        .with(Type::TEXT, erased.person.to_string())
+        .with(Type::INT8, i64::try_from(erased.seen).unwrap_or(i64::MAX))
+        .or(Miss::Conflict),
+    ]
 }

@@ -2,8 +2,8 @@
 
 use super::get;
 use super::step::Step;
-use crate::store::{Change, StoreError};
-use gatepass_core::id::RequestId;
+use crate::store::{Change, Header, Position, StoreError, Worded};
+use gatepass_core::id::{DriftId, RequestId};
 use gatepass_core::text::Digest;
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
@@ -36,6 +36,42 @@ pub fn write(change: &Change) -> Option<Step> {
         .with(Type::TEXT_ARRAY, salts)
         .with(Type::TEXT_ARRAY, texts)
     })
+}
+
+pub fn erase(positions: &[Position]) -> Option<Step> {
+    let events: Vec<Uuid> = positions.iter().map(|p| p.event.0).collect();
+    (!events.is_empty())
+        .then(|| Step::new("DELETE FROM text WHERE event_id = ANY ($1)").with(Type::UUID_ARRAY, events))
+}
+
+/// Events that have texts, with what is left to happen to their requests.
+pub fn worded(after: u64, limit: usize) -> Step {
+    Step::new(
+        "SELECT e.seq, e.body,
+             coalesce(r.state = 'pending', false) OR coalesce(r.grant_state NOT IN ('ended', 'failed'), false)
+         FROM event e LEFT JOIN request r ON r.id = e.request_id
+         WHERE e.seq > $1 AND EXISTS (SELECT FROM text t WHERE t.event_id = e.id) ORDER BY e.seq LIMIT $2",
+    )
+    .with(Type::INT8, i64::try_from(after).unwrap_or(i64::MAX))
+    .with(Type::INT8, i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// Of these, what is not gone.
+pub fn there(drift: &[DriftId]) -> Step {
+    let drift: Vec<Uuid> = drift.iter().map(|d| d.0).collect();
+    Step::new("SELECT id FROM drift WHERE id = ANY ($1) AND state <> 'gone'").with(Type::UUID_ARRAY, drift)
+}
+
+/// What [`worded`] answered, with the drift that it is about.
+pub fn read_worded(rows: &[Row]) -> Result<Vec<(Worded, Option<DriftId>)>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let header: Header = super::parse(get(row, 1)?)?;
+            let position = Position { seq: get::<i64>(row, 0)?.cast_unsigned(), event: header.id };
+            let open: bool = get(row, 2)?;
+            Ok((Worded { position, at: header.at, kind: header.kind, over: !open }, header.drift))
+        })
+        .collect()
 }
 
 pub fn of_requests(requests: &[RequestId]) -> Step {

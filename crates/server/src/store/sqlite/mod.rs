@@ -17,7 +17,7 @@ pub(crate) use subtree::Kept;
 
 use super::{
     Backlog, Change, Claimed, Committed, Detail, Device, DriftFilter, DriftRow, Invite, Job, ListFilter,
-    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError,
+    Loaded, Lookup, Room, Row, Sealed, Slice, Store, StoreError, Worded,
 };
 use crate::Time;
 use async_trait::async_trait;
@@ -181,6 +181,16 @@ impl Store for SqliteStore {
         self.read(move |db| subtree::whole(db, height, index, count)).await
     }
 
+    async fn worded(&self, after: u64, limit: usize) -> Result<Vec<Worded>, StoreError> {
+        self.read(move |db| text::worded(db, after, limit)).await
+    }
+
+    async fn scrub(&self) -> Result<Option<&'static str>, StoreError> {
+        let path = self.path.clone();
+        let done = tokio::task::spawn_blocking(move || scrub(&path)).await;
+        done.map_err(|e| StoreError::Failed(e.to_string()))?.map(|()| None)
+    }
+
     async fn people(&self) -> Result<(Vec<Person>, Vec<Device>), StoreError> {
         self.read(|db| Ok((person::people(db)?, person::devices(db)?))).await
     }
@@ -246,8 +256,22 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     db.busy_timeout(BUSY).map_err(fail)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
     db.pragma_update(None, "foreign_keys", true).map_err(fail)?;
+    // What is deleted is overwritten.
+    db.pragma_update(None, "secure_delete", true).map_err(fail)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+/// Writes the whole file anew, without what was deleted from it in the past, and empties the write-ahead log.
+fn scrub(path: &Path) -> Result<(), StoreError> {
+    let db = connect(path)?;
+    db.execute_batch("VACUUM").map_err(fail)?;
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
+    if busy {
+        let why = "the write-ahead log could not be emptied, since somebody reads the database: try again";
+        return Err(StoreError::Failed(why.to_owned()));
+    }
+    Ok(())
 }
 
 fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {

@@ -1,7 +1,7 @@
 //! `person`, `device`, `invite`: who may talk to the server.
 
 use super::{fail, id, json, millis, parse, time};
-use crate::store::{Device, Invite, Revoked, StoreError};
+use crate::store::{Device, Erased, Invite, NO_DEVICE_NAME, Revoked, StoreError};
 use gatepass_core::directory::Person;
 use gatepass_core::id::DeviceId;
 use gatepass_core::text::Digest;
@@ -153,6 +153,27 @@ pub fn revoke(db: &Connection, revoked: &Revoked) -> Result<(), StoreError> {
     let more = db
         .prepare_cached("SELECT 1 FROM device WHERE person_id = ?1 AND NOT disabled")
         .and_then(|mut q| q.exists([&person]))
+        .map_err(fail)?;
+    if more { Err(StoreError::Conflict) } else { Ok(()) }
+}
+
+/// Deletes invites and the names of devices; a conflict while a device is enabled, or the log tells of the person after
+/// what was read.
+pub fn erase(db: &Connection, erased: &Erased) -> Result<(), StoreError> {
+    let person = erased.person.to_string();
+    let seen = i64::try_from(erased.seen).unwrap_or(i64::MAX);
+    db.prepare_cached("DELETE FROM invite WHERE person_id = ?1")
+        .and_then(|mut q| q.execute([&person]))
+        .map_err(fail)?;
+    db.prepare_cached("UPDATE device SET name = ?2 WHERE person_id = ?1")
+        .and_then(|mut q| q.execute([person.as_str(), NO_DEVICE_NAME]))
+        .map_err(fail)?;
+    let more = db
+        .prepare_cached(
+            "SELECT 1 FROM device WHERE person_id = ?1 AND NOT disabled
+             UNION ALL SELECT 1 FROM event WHERE seq > ?2 AND instr(body, ?1) > 0",
+        )
+        .and_then(|mut q| q.exists(params![person, seen]))
         .map_err(fail)?;
     if more { Err(StoreError::Conflict) } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! `text`: free text from people, beside the log.
 
-use super::{fail, json};
-use crate::store::StoreError;
+use super::{fail, json, parse};
+use crate::store::{Header, Position, StoreError, Worded};
 use gatepass_core::id::RequestId;
 use gatepass_core::text::{Digest, SaltedText};
 use rusqlite::{Connection, params};
@@ -20,6 +20,40 @@ pub fn write(
         })
         .map_err(fail)?;
     Ok(())
+}
+
+pub fn erase(db: &Connection, seq: u64) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM text WHERE seq = ?1")
+        .and_then(|mut q| q.execute([seq as i64]))
+        .map(|_| ())
+        .map_err(fail)
+}
+
+pub fn worded(db: &Connection, after: u64, limit: usize) -> Result<Vec<Worded>, StoreError> {
+    let mut query = db
+        .prepare_cached(
+            "SELECT e.seq, e.body, r.state = 'pending' OR coalesce(r.grant_state NOT IN ('ended', 'failed'), false)
+             FROM (SELECT DISTINCT seq FROM text WHERE seq > ?1 ORDER BY seq LIMIT ?2) t
+             JOIN event e ON e.seq = t.seq LEFT JOIN request r ON r.id = e.request_id ORDER BY e.seq",
+        )
+        .map_err(fail)?;
+    let mut there =
+        db.prepare_cached("SELECT 1 FROM drift WHERE id = ?1 AND state <> 'gone'").map_err(fail)?;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![after, limit]).map_err(fail)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(fail)? {
+        let seq: i64 = row.get(0).map_err(fail)?;
+        let header: Header = row.get_ref(1).and_then(|b| parse(b.as_str()?)).map_err(fail)?;
+        let mut open = row.get::<_, Option<bool>>(2).map_err(fail)?.unwrap_or(false);
+        if let Some(drift) = header.drift {
+            open |= there.exists([drift.to_string()]).map_err(fail)?;
+        }
+        let position = Position { seq: seq as u64, event: header.id };
+        found.push(Worded { position, at: header.at, kind: header.kind, over: !open });
+    }
+    Ok(found)
 }
 
 pub fn of_request(db: &Connection, request: RequestId) -> Result<BTreeMap<Digest, String>, StoreError> {

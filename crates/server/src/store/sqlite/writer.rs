@@ -285,6 +285,13 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
         person::revoke(db, revoked)?;
         request::check_held(db, revoked.person, &change.rows)?;
     }
+    if let Some(erased) = &change.erased {
+        person::erase(db, erased)?;
+        request::check_held(db, erased.person, &[])?;
+    }
+    for position in &change.forgotten {
+        text::erase(db, position.seq)?;
+    }
     if let Some(settle) = &change.settle {
         job::settle(db, settle)?;
     }
