@@ -12,15 +12,16 @@ use crate::notice::Notice;
 use crate::profile::{Device, Profile};
 use crate::ui::{Failure, Settings, Status};
 use crate::unanswered::Unanswered;
+use crate::verify::Verifying;
 use gatepass_core::command::Enroll;
 use gatepass_core::id::{CommandId, DeviceId};
 use gatepass_core::text::SaltedText;
 use gatepass_core::wire::{EnrollSubmit, Me};
 use gatepass_core::{Code, Time};
-use gatepass_log::fingerprint;
+use gatepass_log::{LogVerifier, fingerprint};
 use rand::RngCore as _;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::{Notify, broadcast};
 use url::Url;
 use uuid::Uuid;
@@ -72,6 +73,9 @@ pub(crate) struct Joined {
     pub drafts: Drafts,
     pub credentials: Credentials,
     pub unanswered: Unanswered,
+    /// Whose checkpoints hold; not there until this device has got the log's key.
+    pub log: OnceLock<LogVerifier>,
+    pub verifying: Verifying,
 }
 
 impl Client {
@@ -244,6 +248,7 @@ impl Client {
             server: enrolled.server.clone(),
             trial,
             joined_at: api.now(),
+            log_key: Some(enrolled.log_key).filter(|key| !key.is_empty()),
         };
         let me = Me {
             person: enrolled.person,
@@ -260,7 +265,8 @@ impl Client {
         let url = server_url(url).ok_or_else(|| {
             Failure::new(Code::Malformed, format!("“{url}” is not an http or https address"))
         })?;
-        let mut device = self.joined()?.device.clone();
+        // As it is kept: the log's key may have been added to it.
+        let mut device = self.0.profile.device()?.ok_or(Code::NotJoined)?;
         device.server_url = url.to_string();
         self.0.profile.set_device(&device)?;
         self.set_joined(None);
@@ -326,6 +332,7 @@ impl Client {
             )?;
         let offset = opened.cache.recall("offset_ms")?.unwrap_or(0);
         let api = Api::new(base, device.id, secrets.signing(), inner.clock.clone(), offset)?;
+        let pinned = crate::witness::pinned(&device)?;
         let joined = Arc::new(Joined {
             device,
             secrets,
@@ -335,6 +342,8 @@ impl Client {
             drafts: Drafts::default(),
             credentials: Credentials::default(),
             unanswered: Unanswered::default(),
+            log: pinned,
+            verifying: Verifying::default(),
         });
         *held = Some(Arc::clone(&joined));
         Ok(joined)

@@ -95,7 +95,9 @@ impl Client {
     }
 
     pub async fn event(&self, seq: u64) -> Result<EventDetail, Failure> {
-        self.cached(move |cache, now| cache.event(seq, now)).await?.ok_or_else(|| {
+        let joined = self.joined()?;
+        let log = joined.log.get().cloned();
+        self.cached(move |cache, now| cache.event(seq, log.as_ref(), now)).await?.ok_or_else(|| {
             Failure::new(
                 Code::NotFound,
                 format!("There is no event {seq} in the local cache that you may read."),

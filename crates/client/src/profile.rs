@@ -1,10 +1,13 @@
 //! Where a profile keeps what it keeps: one directory, readable by its owner only.
 
+use crate::cache::Signed;
+use crate::evidence::Fork;
 use crate::ui::{Failure, Settings};
 use gatepass_core::id::DeviceId;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use gatepass_core::{Code, Time};
+use gatepass_log::Tree;
 use rand::RngCore as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,9 @@ pub struct Device {
     #[serde(default)]
     pub trial: bool,
     pub joined_at: Time,
+    /// The key of the server's log, `<origin>+<id>+<key>`; kept from the first time it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
 }
 
 /// Why this device no longer trusts its server's log. Kept as `mismatch.json` until the profile is left.
@@ -42,11 +48,49 @@ pub struct Mismatch {
     pub at: Time,
     /// A sentence for people.
     pub what: String,
+    /// What kind of contradiction, as docs/cli.md lists them.
+    #[serde(default)]
+    pub rule: String,
+    /// The first position that is known to differ; the leaf this device has there, and the one that came.
+    #[serde(default)]
+    pub seq: Option<u64>,
+    #[serde(default)]
+    pub kept_leaf: Option<Digest>,
+    pub leaf: Option<Digest>,
     /// The last head that held.
     pub seen: Option<Head>,
     /// The head that contradicts it.
     pub got: Option<Head>,
-    pub leaf: Option<Digest>,
+    /// Both as signed notes, where they were signed.
+    #[serde(default)]
+    pub seen_note: Option<String>,
+    #[serde(default)]
+    pub got_note: Option<String>,
+    /// The log's key, as this device keeps it.
+    #[serde(default)]
+    pub log_key: Option<String>,
+    /// What the server's tiles showed of the other log.
+    #[serde(default)]
+    pub fork: Option<Fork>,
+}
+
+/// What this device has seen of the log, beside the cache. Kept as `witness.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Witness {
+    /// The newest head that was checked.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The newest that the log signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signed: Option<Signed>,
+}
+
+impl Witness {
+    /// The head that another log than this one had at its size.
+    pub(crate) fn contradicts(&self, tree: &Tree) -> Option<Head> {
+        let heads = [Some(&self.head), self.signed.as_ref().map(|s| &s.head)];
+        heads.into_iter().flatten().find(|h| h.size == tree.size() && **h != tree.head()).cloned()
+    }
 }
 
 impl Profile {
@@ -130,13 +174,13 @@ impl Profile {
         self.write("settings.json", settings)
     }
 
-    /// The newest head of the log that this device checked. Beside the cache, so that it outlives it.
-    pub(crate) fn witness(&self) -> Result<Option<Head>, Failure> {
+    /// Beside the cache, so that it outlives it.
+    pub(crate) fn witness(&self) -> Result<Option<Witness>, Failure> {
         self.read("witness.json")
     }
 
-    pub(crate) fn set_witness(&self, head: &Head) -> Result<(), Failure> {
-        self.write("witness.json", head)
+    pub(crate) fn set_witness(&self, witness: &Witness) -> Result<(), Failure> {
+        self.write("witness.json", witness)
     }
 
     pub(crate) fn mismatch(&self) -> Result<Option<Mismatch>, Failure> {
@@ -149,6 +193,16 @@ impl Profile {
             return Ok(());
         }
         self.write("mismatch.json", mismatch)
+    }
+
+    /// Adds what could be gathered later, once.
+    pub(crate) fn add_fork(&self, fork: Fork) -> Result<(), Failure> {
+        match self.mismatch()? {
+            Some(mismatch) if mismatch.fork.is_none() => {
+                self.write("mismatch.json", &Mismatch { fork: Some(fork), ..mismatch })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Deletes everything of this profile but the settings.
@@ -256,7 +310,8 @@ mod tests {
     fn the_first_mismatch_stays() {
         let home = tempfile::tempdir().unwrap();
         let profile = Profile::within(home.path(), "maya").unwrap();
-        let first = Mismatch { at: Time::default(), what: "first".into(), seen: None, got: None, leaf: None };
+        let first = serde_json::json!({"at": Time::default(), "what": "first", "seen": null, "got": null, "leaf": null});
+        let first: Mismatch = serde_json::from_value(first).unwrap();
         profile.set_mismatch(&first).unwrap();
         profile.set_mismatch(&Mismatch { what: "second".into(), ..first.clone() }).unwrap();
         assert_eq!(profile.mismatch().unwrap(), Some(first));

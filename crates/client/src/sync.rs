@@ -3,7 +3,6 @@
 use crate::api::Api;
 use crate::cache::{Breach, Checked, Ingested, blocking, check};
 use crate::client::{Client, Health, Joined, Topic};
-use crate::profile::Mismatch;
 use crate::ui::{Failure, Status};
 use gatepass_core::Code;
 use std::sync::Arc;
@@ -39,20 +38,6 @@ impl Client {
         let joined = self.joined()?;
         blocking(&joined.cache, |cache| cache.start_resync()).await?;
         self.sync().await
-    }
-
-    /// Checks all that is held, then against the server. A contradiction stays until the profile is left.
-    pub async fn verify_again(&self) -> Result<Status, Failure> {
-        let joined = self.joined()?;
-        if let Err(breach) = blocking(&joined.cache, |cache| cache.verify_all()).await? {
-            self.breached(&joined, breach)?;
-            self.tell(vec![Topic::Status]);
-            return self.status().await;
-        }
-        match self.sync().await {
-            Err(f) if !matches!(f.code, Code::Unreachable | Code::NotVerified) => Err(f),
-            _ => self.status().await,
-        }
     }
 
     pub(crate) async fn sync(&self) -> Result<(), Failure> {
@@ -93,7 +78,7 @@ impl Client {
         }
         let witness = profile.witness()?;
         // A node that has not heard of it yet would seem to have lost it.
-        joined.api.heard_of(witness.as_ref().map_or(0, |head| head.size));
+        joined.api.heard_of(witness.as_ref().map_or(0, |w| w.head.size));
         let mut cursor = blocking(&joined.cache, |cache| Ok(cache.position()?.cursor)).await?;
         let mut ahead = None;
         loop {
@@ -101,7 +86,7 @@ impl Client {
             let page = page.await.map_err(|e| Failure::local("The sync’s task ended", e))??;
             let page = match page {
                 Ok(page) => page,
-                Err(breach) => return Err(self.breached(joined, breach)?),
+                Err(breach) => return Err(self.breached(joined, breach).await?),
             };
             let (count, head) = (page.rows.len() as u64, page.head.clone());
             let last = cursor + count;
@@ -112,17 +97,23 @@ impl Client {
             // The next page travels and is checked while this one is written.
             let next = (last < head.size).then(|| fetch(&joined.api, last));
             refresh(joined, &page).await?;
-            let (seen, now) = (witness.clone(), joined.api.now());
+            if page.checkpoint.is_some() {
+                self.pin(joined).await?;
+            }
+            let (seen, log, now) = (witness.clone(), joined.log.get().cloned(), joined.api.now());
             let done = blocking(&joined.cache, move |cache| {
-                let done = cache.ingest(page, seen.as_ref(), now)?;
+                let done = cache.ingest(page, log.as_ref(), seen.as_ref(), now)?;
                 Ok((done, cache.position()?))
             });
             let (done, position) = done.await?;
-            if let Ingested::Breach(breach) = done {
-                return Err(self.breached(joined, breach)?);
-            }
+            let behind = match done {
+                Ingested::Breach(breach) => return Err(self.breached(joined, breach).await?),
+                Ingested::Done(behind) => behind,
+                Ingested::Raced => None,
+            };
             if !position.resyncing && position.size >= head.size {
-                return self.finished(joined, position.size).await;
+                self.finished(joined, position.size).await?;
+                return behind.map_or(Ok(()), |behind| Err(behind.failure()));
             }
             // Unless another process or a resync moved the cursor.
             ahead = next.filter(|_| position.cursor == last);
@@ -139,29 +130,6 @@ impl Client {
             if cache.notified()?.is_none() { cache.set_notified(size) } else { Ok(()) }
         })
         .await
-    }
-
-    /// Keeps the newest head that held beside the cache, so that it outlives it.
-    async fn witnessed(&self, joined: &Arc<Joined>) -> Result<(), Failure> {
-        let profile = self.0.profile.clone();
-        blocking(&joined.cache, move |cache| {
-            let Some(verified) = cache.position()?.verified else { return Ok(()) };
-            let known = profile.witness()?;
-            if known.is_none_or(|k| k.size < verified.head.size) {
-                profile.set_witness(&verified.head)?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Keeps the contradiction for good; answers it as a failure.
-    fn breached(&self, joined: &Joined, breach: Breach) -> Result<Failure, Failure> {
-        let Breach { what, seen, got, leaf } = breach;
-        tracing::error!("{what}");
-        let mismatch = Mismatch { at: joined.api.now(), what: what.clone(), seen, got, leaf };
-        self.0.profile.set_mismatch(&mismatch)?;
-        Ok(Failure::new(Code::NotVerified, what))
     }
 
     /// Says what changed since this process last said it, whoever wrote it.

@@ -5,7 +5,7 @@ use gatepass_core::directory::Person;
 use gatepass_core::error::Code;
 use gatepass_core::id::{DeviceId, GrantId, RequestId};
 use gatepass_core::text::Digest;
-use gatepass_core::wire::{EventView, GrantView, Me, RequestView, Verdict};
+use gatepass_core::wire::{EventView, GrantView, Head, Me, PersonRef, Removal, RequestView, Verdict};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -133,21 +133,162 @@ ui! {
         pub leaf: Digest,
         /// The signature of the command behind it; absent for what Gatepass did by itself.
         pub signature: Option<SignatureCheck>,
-        /// The leaf was part of the tree whose root matched the server's.
+        /// The event hashes to its leaf, and the leaf leads to the head below, which was checked.
         pub in_verified_tree: bool,
         #[ts(type = "number")]
         pub head_size: u64,
         pub head_root: Digest,
     }
+        /// The head that `proof` leads to: the signed one where it has this position already, else the newest that was
+        /// checked.
 
     pub struct SignatureCheck {
         pub valid: bool,
+        /// From the leaf up; empty when this position was not checked yet, and in a tree of one event.
+        pub proof: Vec<ProofStep>,
+        /// The proof was recomputed for this answer and led to the head.
+        pub proof_holds: bool,
+        /// The signed note of the head; absent when the head is newer than the last signed one.
+        pub checkpoint: Option<String>,
+        /// The key of the log that this device keeps, `<origin>+<id>+<key>`.
+        pub log_key: Option<String>,
+        /// The rule its request was made under.
+        pub rule: Option<RuleView>,
+        /// What was read back from the target when its access ended.
+        pub removal: Option<Removal>,
+        /// Its request's events, oldest first, as far as this person may read them; itself alone when it has none.
+        pub story: Vec<EventView>,
+    }
+
+    /// One hash on the way up from a leaf.
+    pub struct ProofStep {
+        pub hash: Digest,
+        /// It is the left one of the two that are hashed together.
+        pub left: bool,
         pub device_name: String,
         pub fingerprint: String,
     }
 
     /// What there is of a person that ending everything ends, as of the last sync.
+        /// Of the device's key.
     pub struct Holdings {
+        /// What was signed: `request.decide`, `device.enroll`, …
+        pub kind: String,
+        pub person: Option<PersonRef>,
+        pub device: DeviceId,
+        /// By the device, in the server's time as it knew it.
+        #[ts(type = "string | null")]
+        pub signed_at: Option<Time>,
+        /// A decision's digest of what was shown to the person.
+        pub shown: Option<Digest>,
+        /// Whether that is the digest of what was asked.
+        pub shown_matches: Option<bool>,
+        /// The last head of the log that the device had checked when it signed.
+        pub head: Option<Head>,
+        /// Whether the log had that root at that size; absent when this copy does not reach so far.
+        pub head_holds: Option<bool>,
+    }
+
+    /// A rule as it was frozen into a request.
+    pub struct RuleView {
+        /// The version of the catalogue.
+        pub catalogue: Digest,
+        /// Where in the log, and when, that version came into force.
+        #[ts(type = "number | null")]
+        pub published_seq: Option<u64>,
+        #[ts(type = "string | null")]
+        pub published_at: Option<Time>,
+        /// It is the version in force now.
+        pub current: bool,
+        pub resource: String,
+        pub role: String,
+        pub target: String,
+        /// Kind of the target: postgres, mariadb, ssh, ldap, webhook, command.
+        pub kind: String,
+        pub grants: Vec<String>,
+        /// Groups whose members may ask.
+        pub ask: Vec<String>,
+        pub approve: Vec<RuleNeed>,
+        pub max_s: u32,
+        /// The role as that version of the catalogue has it, JSON; absent when the version is not in this copy.
+        pub source: Option<String>,
+    }
+
+    /// So many different people from any of these groups.
+    pub struct RuleNeed {
+        pub from: Vec<String>,
+        pub count: u32,
+    }
+
+    /// What checking the local copy of the log came to.
+    pub struct VerifyReport {
+        /// Everything from the first event on; otherwise only what came after `from`.
+        pub full: bool,
+        /// What came before was checked earlier, while this program ran.
+        #[ts(type = "number")]
+        pub from: u64,
+        /// Positions up to which it was checked.
+        #[ts(type = "number")]
+        pub size: u64,
+        pub root: Digest,
+        /// The size of the last head the log signed, which the tree agreed with; absent when there is none.
+        #[ts(type = "number | null")]
+        pub signed_size: Option<u64>,
+        /// Of all that was checked since `full` was last set: positions whose event this person may read, and what is in
+        /// them.
+        #[ts(type = "number")]
+        pub events: u64,
+        #[ts(type = "number")]
+        pub signatures: u64,
+        #[ts(type = "number")]
+        pub decisions: u64,
+        #[ts(type = "number")]
+        pub grants: u64,
+        #[ts(type = "number")]
+        pub ended: u64,
+        /// The first thing that does not hold.
+        pub finding: Option<VerifyFinding>,
+        /// It was stopped before its end.
+        pub cancelled: bool,
+    }
+
+    pub struct VerifyFinding {
+        /// Absent when it is not about one position.
+        #[ts(type = "number | null")]
+        pub seq: Option<u64>,
+        /// The rule of docs/log-format.md that does not hold.
+        pub rule: String,
+        pub message: String,
+    }
+
+    /// How far a check under way is.
+    pub struct VerifyProgress {
+        #[ts(type = "number")]
+        pub done: u64,
+        #[ts(type = "number")]
+        pub total: u64,
+    }
+
+    /// The log contradicted what this device had seen: both sides.
+    pub struct MismatchView {
+        #[ts(type = "string")]
+        pub at: Time,
+        /// A sentence for people.
+        pub what: String,
+        /// What kind of contradiction: see docs/cli.md.
+        pub rule: String,
+        /// The first position that is known to differ.
+        #[ts(type = "number | null")]
+        pub seq: Option<u64>,
+        /// The leaf this device has there, and the one the server gave.
+        pub kept_leaf: Option<Digest>,
+        pub given_leaf: Option<Digest>,
+        /// The head that held, and the one that contradicts it.
+        pub seen: Option<Head>,
+        pub got: Option<Head>,
+        /// Both as the log signed them.
+        pub seen_note: Option<String>,
+        pub got_note: Option<String>,
         pub person: Person,
         /// Not over yet.
         pub grants: Vec<GrantView>,

@@ -85,6 +85,7 @@ codes! {
     KeyringLocked = 0, "The keyring is locked.";
     CacheBroken = 0, "The local cache could not be opened.";
     NotVerified = 0, "The server’s log does not match what this device has seen.";
+    CheckpointOld = 0, "The server shows an old signed head of its log, or none.";
     WaitedTooLong = 0, "Nothing was decided in the time to wait.";
 }
 

@@ -12,6 +12,6 @@ mod tree;
 pub use checkpoint::{CheckpointError, LogKey, LogVerifier, head_of, origin};
 pub use leaf::{Hash, canonical, leaf_hash};
 pub use nodes::{HEIGHT, Nodes};
-pub use proof::{Proof, ProofError, check_consistency, check_inclusion, consistency, inclusion};
+pub use proof::{Proof, ProofError, check_consistency, check_inclusion, consistency, inclusion, root_at};
 pub use signature::{Key, SignatureError, fingerprint, signed_bytes, verify};
 pub use tree::Tree;

@@ -4,7 +4,7 @@
 use crate::leaf::Hash;
 use crate::nodes::{Any, Nodes};
 use gatepass_core::wire::Head;
-use tlog_tiles::{Hash as Theirs, check_record, check_tree, prove_record, prove_tree};
+use tlog_tiles::{Hash as Theirs, check_record, check_tree, prove_record, prove_tree, tree_hash};
 
 /// Hashes of siblings: of an inclusion proof from the leaf up.
 pub type Proof = Vec<Hash>;
@@ -38,6 +38,17 @@ pub fn check_inclusion(proof: &[Hash], seq: u64, leaf: Hash, head: &Head) -> Res
     let root = Hash::parse(&head.root).ok_or(ProofError::Wrong)?;
     let proof = theirs(proof)?;
     check_record(&proof, head.size, Theirs(root.0), seq - 1, Theirs(leaf.0)).map_err(|_| ProofError::Wrong)
+}
+
+/// The root over the first `size` leaves.
+pub fn root_at<N: Nodes + ?Sized>(nodes: &N, size: u64) -> Result<Hash, ProofError> {
+    match size {
+        0 => Ok(crate::Tree::default().root()),
+        size if size > LARGEST => Err(ProofError::Outside { seq: size, size: LARGEST }),
+        size => tree_hash(size, &Any(nodes))
+            .map(|root| Hash(root.0))
+            .map_err(|e| ProofError::Unreadable(e.to_string())),
+    }
 }
 
 /// That the tree of `old` leaves is how the one of `new` leaves began.
@@ -131,6 +142,7 @@ mod tests {
             let leaves = leaves(count);
             let new = head(&leaves);
             let old = head(&leaves[..at.index(count + 1)]);
+            prop_assert_eq!(root_at(leaves.as_slice(), old.size).unwrap().digest(), old.root.clone());
             let proof = consistency(leaves.as_slice(), old.size, new.size).unwrap();
             prop_assert_eq!(check_consistency(&proof, &old, &new), Ok(()));
             if old.size > 0 {

@@ -41,6 +41,7 @@ const PAGE: usize = 1_000;
 pub(crate) struct RawPage {
     pub entries: Vec<RawEntry>,
     pub head: Head,
+    pub checkpoint: Option<String>,
     pub now: Time,
     pub catalogue: Digest,
     pub directory: Digest,
@@ -167,6 +168,34 @@ impl Api {
             self.measure(sent, page.now);
         }
         Ok(page)
+    }
+
+    /// The log's verifier key, `<origin>+<id>+<key>`.
+    pub async fn log_key(&self) -> Result<String, Failure> {
+        Ok(self.open_text("v1/log/key").await?.trim().to_owned())
+    }
+
+    /// The newest signed head.
+    pub async fn checkpoint(&self) -> Result<String, Failure> {
+        self.open_text("v1/log/checkpoint").await
+    }
+
+    /// `path` as C2SP tlog-tiles has it, after `tile/`.
+    pub async fn tile(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.open_bytes(&format!("v1/log/tile/{path}")).await
+    }
+
+    async fn open_text(&self, path: &str) -> Result<String, Failure> {
+        String::from_utf8(self.open_bytes(path).await?)
+            .map_err(|_| Failure::new(Code::Malformed, "The server’s answer is not text."))
+    }
+
+    /// What needs no sign-in and is no JSON.
+    async fn open_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.request(Method::GET, path)?.send().await.map_err(|e| unreachable(&e))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|e| unreachable(&e))?;
+        if status.is_success() { Ok(bytes.to_vec()) } else { Err(refused(status, &bytes)) }
     }
 
     /// Opens the stream of hints.

@@ -12,15 +12,35 @@ use gatepass_log::{Hash, canonical};
 /// The log contradicts itself or what was seen before.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Breach {
+    /// What kind of contradiction, as docs/cli.md lists them; or the rule of docs/log-format.md that does not hold.
+    pub rule: String,
+    /// A sentence for people.
     pub what: String,
+    /// The first position that is known to differ.
+    pub seq: Option<u64>,
+    /// What this device has there, and what came.
+    pub kept_leaf: Option<Digest>,
+    pub leaf: Option<Digest>,
+    /// The head that held, and the one that contradicts it; as the log signed them, where it did.
     pub seen: Option<Head>,
     pub got: Option<Head>,
-    pub leaf: Option<Digest>,
+    pub seen_note: Option<String>,
+    pub got_note: Option<String>,
 }
 
 impl Breach {
-    pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), seen: None, got: None, leaf: None }
+    pub fn new(rule: &str, what: impl Into<String>) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            what: what.into(),
+            seq: None,
+            kept_leaf: None,
+            leaf: None,
+            seen: None,
+            got: None,
+            seen_note: None,
+            got_note: None,
+        }
     }
 }
 
@@ -30,6 +50,8 @@ pub(crate) struct Checked {
     pub after: u64,
     pub rows: Vec<Row>,
     pub head: Head,
+    /// The newest signed head, not looked at yet.
+    pub checkpoint: Option<String>,
     pub scope: Digest,
     pub catalogue: Digest,
     pub directory: Digest,
@@ -50,17 +72,17 @@ pub(crate) struct Readable {
 
 /// The outer error is ours (the page can't be understood), the inner the log's.
 pub(crate) fn check(after: u64, page: RawPage) -> Result<Result<Checked, Breach>, Failure> {
-    let RawPage { entries, head, scope, catalogue, directory, .. } = page;
+    let RawPage { entries, head, checkpoint, scope, catalogue, directory, .. } = page;
     for (expected, entry) in (after + 1..).zip(&entries) {
         if entry.seq != expected {
             let what = format!("The server’s log has position {} where {expected} belongs.", entry.seq);
-            return Ok(Err(Breach::new(what)));
+            return Ok(Err(Breach { seq: Some(expected), ..Breach::new("dense", what) }));
         }
     }
     let last = after + entries.len() as u64;
     if head.size < last {
         let what = format!("The server’s log ends at {}, before what it holds.", head.size);
-        return Ok(Err(Breach { got: Some(head), ..Breach::new(what) }));
+        return Ok(Err(Breach { got: Some(head), ..Breach::new("shrunk", what) }));
     }
     let half = entries.len() / 2;
     let mut first = entries;
@@ -77,7 +99,7 @@ pub(crate) fn check(after: u64, page: RawPage) -> Result<Result<Checked, Breach>
         }
         (Err(breach), _) | (_, Err(breach)) => return Ok(Err(breach)),
     };
-    Ok(Ok(Checked { after, rows, head, scope, catalogue, directory }))
+    Ok(Ok(Checked { after, rows, head, checkpoint, scope, catalogue, directory }))
 }
 
 fn rows(entries: Vec<RawEntry>) -> Result<Result<Vec<Row>, Breach>, Failure> {
@@ -85,7 +107,8 @@ fn rows(entries: Vec<RawEntry>) -> Result<Result<Vec<Row>, Breach>, Failure> {
     for entry in entries {
         let seq = entry.seq;
         let Some(leaf) = Hash::parse(&entry.leaf) else {
-            return Ok(Err(Breach::new(format!("Position {seq} has no leaf hash."))));
+            let what = format!("Position {seq} has no leaf hash.");
+            return Ok(Err(Breach { seq: Some(seq), ..Breach::new("leaf", what) }));
         };
         let event = match &entry.event {
             None => None,
@@ -95,7 +118,13 @@ fn rows(entries: Vec<RawEntry>) -> Result<Result<Vec<Row>, Breach>, Failure> {
                 let json = if as_sent { raw.get().to_owned() } else { canonical_text(raw.get())? };
                 if !as_sent && Hash::leaf(json.as_bytes()) != leaf {
                     let what = format!("The event at position {seq} is not the one in the log.");
-                    return Ok(Err(Breach { leaf: Some(entry.leaf), ..Breach::new(what) }));
+                    let given = Hash::leaf(json.as_bytes()).digest();
+                    return Ok(Err(Breach {
+                        seq: Some(seq),
+                        kept_leaf: Some(entry.leaf),
+                        leaf: Some(given),
+                        ..Breach::new("leaf", what)
+                    }));
                 }
                 let event = serde_json::from_str(&json).map_err(|e| {
                     let message = format!("Position {seq} can’t be read; the server may be newer ({e}).");

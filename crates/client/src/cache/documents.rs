@@ -28,6 +28,11 @@ impl Documents {
         format!("{} {}", self.catalogue_hash, self.directory_hash)
     }
 
+    /// Whether this is the catalogue in force.
+    pub fn catalogue_is(&self, hash: &Digest) -> bool {
+        self.catalogue_hash == hash.0
+    }
+
     /// Whether these are the ones a page of the log speaks of.
     pub fn are(&self, catalogue: &Digest, directory: &Digest) -> (bool, bool) {
         (self.catalogue_hash == catalogue.0, self.directory_hash == directory.0)

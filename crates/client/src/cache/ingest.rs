@@ -1,19 +1,22 @@
 //! Writes one checked page of the log, whole or not at all.
 
 use super::check::{Breach, Checked};
+use super::signed::{Behind, Signing, last_head, last_note};
 use super::write::Writing;
-use super::{Cache, clear_meta, meta, set_meta};
+use super::{Cache, clear_meta, meta, nodes, set_meta};
+use crate::profile::Witness;
 use crate::ui::Failure;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use gatepass_core::{Code, Time};
-use gatepass_log::Tree;
+use gatepass_log::{LogVerifier, Tree};
 use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 /// What became of a page.
 pub(crate) enum Ingested {
-    Done,
+    /// Everything, and what is to be told of the log's signatures.
+    Done(Option<Behind>),
     /// Another process was faster; ask again from the new cursor.
     Raced,
     /// Nothing of it was kept.
@@ -29,6 +32,8 @@ pub(crate) struct Position {
     pub cursor: u64,
     /// The last head whose root was equal to the one over the leaves held, and when.
     pub verified: Option<Verified>,
+    /// The last that the log signed.
+    pub signed: Option<Signed>,
     /// Everything is being pulled again.
     pub resyncing: bool,
     /// Anything changed: a request, an event, what may be seen.
@@ -37,6 +42,14 @@ pub(crate) struct Position {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verified {
+    pub head: Head,
+    pub at: Time,
+}
+
+/// The newest head the log signed that holds here, and when it came, in the server's time. Kept as `signed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Signed {
+    pub note: String,
     pub head: Head,
     pub at: Time,
 }
@@ -56,6 +69,7 @@ impl Cache {
             size,
             cursor: resync.as_ref().map_or(size, |r| r.cursor),
             verified: meta(&conn, "verified")?,
+            signed: meta(&conn, "signed")?,
             resyncing: resync.is_some(),
             changes: meta(&conn, "changes")?.unwrap_or(0),
         })
@@ -72,8 +86,15 @@ impl Cache {
         Ok(tx.commit()?)
     }
 
-    /// Writes a page. `witness` is a head that was checked before this cache existed: it must come by again.
-    pub fn ingest(&self, page: Checked, witness: Option<&Head>, now: Time) -> Result<Ingested, Failure> {
+    /// Writes a page. `witness` is what was checked before this cache existed: it must come by again. Signed heads are
+    /// looked at once the `log`'s key is known.
+    pub fn ingest(
+        &self,
+        page: Checked,
+        log: Option<&LogVerifier>,
+        witness: Option<&Witness>,
+        now: Time,
+    ) -> Result<Ingested, Failure> {
         let mut conn = self.writer();
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tree = tree(&tx)?;
@@ -85,19 +106,24 @@ impl Cache {
         let Some(documents) = self.documents_with(&tx)? else {
             return Err(Failure::new(Code::CacheBroken, "The catalogue is missing in the local cache."));
         };
-        let Checked { after, rows, head, scope, .. } = page;
+        let Checked { after, rows, head, checkpoint, scope, .. } = page;
+        let told = |breach: Breach| -> Result<Ingested, Failure> {
+            // Both sides as the log signed them.
+            let seen_note = last_note(&tx, witness)?;
+            Ok(Ingested::Breach(Breach { seen_note, got_note: checkpoint.clone(), ..breach }))
+        };
         let last = after + rows.len() as u64;
         let full = rows.len();
         let mut writing = Writing::new(&tx, &documents, now)?;
         for row in &rows {
             if row.seq <= held {
                 if let Some(breach) = writing.compare(row)? {
-                    return Ok(Ingested::Breach(breach));
+                    return told(breach);
                 }
             } else {
-                tree.append(row.leaf);
-                if let Some(seen) = witness.filter(|w| w.size == tree.size() && **w != tree.head()) {
-                    return Ok(Ingested::Breach(contradiction(seen.clone(), tree.head())));
+                nodes::append(&tx, &mut tree, row.leaf)?;
+                if let Some(seen) = witness.and_then(|w| w.contradicts(&tree)) {
+                    return told(contradiction("fork", seen, tree.head()));
                 }
                 writing.append(row)?;
             }
@@ -105,22 +131,38 @@ impl Cache {
         let changed = writing.finish()?;
         if head.size == tree.size() {
             if head != tree.head() {
-                return Ok(Ingested::Breach(contradiction(tree.head(), head)));
+                // Not how what was checked goes on.
+                let seen = last_head(&tx)?.unwrap_or_else(|| tree.head());
+                return told(contradiction("root", seen, head));
             }
             set_meta(&tx, "verified", &Verified { head, at: now })?;
         } else if head.size < tree.size() {
-            return Ok(Ingested::Breach(contradiction(tree.head(), head)));
+            return told(contradiction("shrunk", tree.head(), head));
         }
         if tree.size() > held {
             set_meta(&tx, "tree", &tree)?;
         }
+        let mut behind = None;
+        if let Some(log) = log.filter(|_| last >= tree.size()) {
+            match (Signing { conn: &tx, log, witness, now }).take(checkpoint.as_deref(), &tree)? {
+                Ok(found) => behind = found,
+                Err(breach) => return Ok(Ingested::Breach(breach)),
+            }
+        }
         progress(&tx, resync, last, held, full, &scope)?;
         if changed || tree.size() > held {
-            set_meta(&tx, "changes", &(meta::<u64>(&tx, "changes")?.unwrap_or(0) + 1))?;
+            count(&tx, "changes")?;
+        }
+        if changed {
+            count(&tx, "rewritten")?;
         }
         tx.commit()?;
-        Ok(Ingested::Done)
+        Ok(Ingested::Done(behind))
     }
+}
+
+fn count(tx: &Connection, name: &str) -> Result<(), Failure> {
+    set_meta(tx, name, &(meta::<u64>(tx, name)?.unwrap_or(0) + 1))
 }
 
 /// Moves the cursor of a resync on, and starts one when what this person may see has changed.
@@ -150,7 +192,7 @@ fn progress(
     }
 }
 
-fn contradiction(seen: Head, got: Head) -> Breach {
+pub(super) fn contradiction(rule: &str, seen: Head, got: Head) -> Breach {
     let what = format!(
         "The server’s log is not the one this device has seen: at {} events the root is {}…, the server now has {}… \
          at {}.",
@@ -159,7 +201,7 @@ fn contradiction(seen: Head, got: Head) -> Breach {
         got.root.0.get(..12).unwrap_or_default(),
         got.size
     );
-    Breach { what, seen: Some(seen), got: Some(got), leaf: None }
+    Breach { seen: Some(seen), got: Some(got), ..Breach::new(rule, what) }
 }
 
 pub(super) fn tree(conn: &Connection) -> Result<Tree, Failure> {

@@ -2,9 +2,11 @@
 //! profile may use it at the same time: WAL, and every write checks the cursor within its transaction.
 
 mod check;
+mod detail;
 mod documents;
 mod drift;
 mod ingest;
+mod nodes;
 mod query;
 mod read;
 mod revoke;
@@ -14,7 +16,10 @@ mod write;
 
 pub(crate) use check::{Breach, Checked, check};
 pub(crate) use documents::Documents;
-pub(crate) use ingest::Ingested;
+mod signature;
+mod signed;
+pub(crate) use ingest::{Ingested, Signed};
+pub(crate) use verify::{Against, Progress, Running};
 
 use crate::ui::Failure;
 use gatepass_core::{Code, Time};
@@ -37,6 +42,8 @@ pub(crate) struct Opened {
     pub cache: Cache,
     /// Where an unreadable cache was put.
     pub moved_aside: Option<PathBuf>,
+    path: PathBuf,
+    key: Zeroizing<[u8; 32]>,
 }
 
 impl Cache {
@@ -57,7 +64,13 @@ impl Cache {
         let writer = schema::connect(path, key)?;
         schema::prepare(&writer)?;
         let reader = schema::connect(path, key)?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), documents: RwLock::new(None) })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            documents: RwLock::new(None),
+            path: path.to_owned(),
+            key: Zeroizing::new(*key),
+        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

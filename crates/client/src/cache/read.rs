@@ -41,6 +41,14 @@ impl Seen<'_> {
         })
     }
 
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    pub fn catalogue_is(&self, version: &Digest) -> bool {
+        self.documents.catalogue_is(version)
+    }
+
     pub fn grant(&self, request: &Request) -> Result<Option<GrantView>, Failure> {
         let Some(grant) = &request.grant else { return Ok(None) };
         let extension = self

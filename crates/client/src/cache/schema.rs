@@ -5,14 +5,15 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
-/// Another layout is rebuilt from the server.
-const VERSION: i64 = 1;
+/// An older layout is emptied and filled again from the server.
+const VERSION: i64 = 2;
 
 /// How long one process waits for the other's transaction.
 const BUSY: Duration = Duration::from_secs(30);
 
 /// `events` has a row for every position, readable or not: everybody verifies the whole tree. `bodies` has the
-/// canonical JSON of those this person may read. `requests` are projections made by `core::request::apply`.
+/// canonical JSON of those this person may read. `nodes` has the roots of complete subtrees at every eighth height.
+/// `requests` are projections made by `core::request::apply`.
 /// Ids and digests are blobs, times are milliseconds since 1970.
 const TABLES: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -20,6 +21,9 @@ CREATE TABLE documents(name TEXT PRIMARY KEY, hash TEXT NOT NULL, json TEXT NOT 
 CREATE TABLE events(
     seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, at INTEGER, kind TEXT, by BLOB, request BLOB);
 CREATE INDEX events_of_request ON events(request, seq) WHERE request IS NOT NULL;
+CREATE INDEX events_apart ON events(kind, seq) WHERE request IS NULL AND kind IS NOT NULL;
+CREATE TABLE nodes(height INTEGER NOT NULL, place INTEGER NOT NULL, root BLOB NOT NULL, PRIMARY KEY(height, place))
+    WITHOUT ROWID;
 CREATE TABLE bodies(seq INTEGER PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE texts(digest BLOB PRIMARY KEY, salt TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE devices(id BLOB PRIMARY KEY, person BLOB NOT NULL, signing_key TEXT NOT NULL, name BLOB) WITHOUT ROWID;

@@ -100,7 +100,12 @@ impl<'c> Writing<'c> {
             .query_row([row.seq], |r| Ok((r.get(0)?, r.get(1)?)))?;
         if leaf != row.leaf.0 {
             let what = format!("Position {} of the server’s log is not what it was.", row.seq);
-            return Ok(Some(Breach { leaf: Some(row.leaf.digest()), ..Breach::new(what) }));
+            return Ok(Some(Breach {
+                seq: Some(row.seq),
+                kept_leaf: Some(Hash(leaf).digest()),
+                leaf: Some(row.leaf.digest()),
+                ..Breach::new("rewritten", what)
+            }));
         }
         match &row.event {
             Some(Readable { event, json }) if !had => {
