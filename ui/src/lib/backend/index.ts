@@ -11,6 +11,7 @@ import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
 import type { Holdings } from '$lib/generated/Holdings'
+import type { MismatchView } from '$lib/generated/MismatchView'
 import type { Person } from '$lib/generated/Person'
 import type { Prepared } from '$lib/generated/Prepared'
 import type { Preview } from '$lib/generated/Preview'
@@ -20,6 +21,8 @@ import type { ResourceView } from '$lib/generated/ResourceView'
 import type { RevokedView } from '$lib/generated/RevokedView'
 import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
+import type { VerifyProgress } from '$lib/generated/VerifyProgress'
+import type { VerifyReport } from '$lib/generated/VerifyReport'
 
 /** What may have changed in the desktop process; the payload is never the data. */
 export type Topic = 'status' | 'requests' | 'grants' | 'drift' | 'events' | 'catalogue' | 'settings'
@@ -68,6 +71,15 @@ export interface Backend {
   copyText(text: string): Promise<void>
   events(query: EventQuery): Promise<EventPage>
   event(seq: number): Promise<EventDetail>
+  /** Checks what this device holds of the log, without the server; all of it when `full`, else what is new. */
+  verify(full: boolean): Promise<VerifyReport>
+  /** How far such a check is; null when none is under way. */
+  verifyProgress(): Promise<VerifyProgress | null>
+  verifyCancel(): Promise<void>
+  /** Both sides of the contradiction that locks this device. */
+  mismatch(): Promise<MismatchView | null>
+  /** Writes the proof of the contradiction into Downloads. Answers the file's path. */
+  exportEvidence(): Promise<string>
   verifyAgain(): Promise<Status>
   syncNow(): Promise<Status>
   settings(): Promise<Settings>

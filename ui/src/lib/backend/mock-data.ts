@@ -1,5 +1,6 @@
 /** People, resources and history for looking at the window without a desktop process. Never in the product. */
 
+import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DriftView } from '$lib/generated/DriftView'
 import type { EventView } from '$lib/generated/EventView'
 import type { Given } from '$lib/generated/Given'
@@ -233,4 +234,23 @@ function history(now: number, requests: RequestView[]): EventView[] {
       role: request?.role ?? null, texts: texts ?? {}, erased_at: null, kept_until: null,
     }
   })
+}
+
+/** How an access of a kind is used, as the server's connectors say it. */
+export function use(kind: string): Pick<CredentialView, 'command' | 'user' | 'lines' | 'config' | 'secret'> {
+  const user = 'gp_mara_7f3k'
+  const nothing = { command: '', user: '', lines: [], config: null, secret: null }
+  switch (kind) {
+    case 'ssh':
+      return { ...nothing, command: 'ssh -o IdentitiesOnly=yes -i ~/.local/share/gatepass/id deploy@bastion-eu-1', user: 'deploy', config: 'Host bastion-eu-1\n    User deploy\n' }
+    case 'ldap':
+      return { ...nothing, lines: [{ label: 'Member of', value: 'cn=finance,ou=groups,dc=fernhill,dc=example' }] }
+    case 'webhook':
+    case 'command':
+      return { ...nothing, secret: 'Details' }
+    case 'mariadb':
+      return { ...nothing, command: `mariadb --host=ledger-1 --user=${user} --password --database=ledger`, user, secret: 'Password' }
+    default:
+      return { ...nothing, command: `psql "service=gp-orders-prod" -U ${user}`, user, secret: 'Password' }
+  }
 }

@@ -15,8 +15,11 @@ import type { RequestView } from '$lib/generated/RequestView'
 import type { RoleView } from '$lib/generated/RoleView'
 import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
+import type { VerifyProgress } from '$lib/generated/VerifyProgress'
+import type { VerifyReport } from '$lib/generated/VerifyReport'
 import type { Backend, Topic } from './index'
-import { CATALOGUE, P, SETTINGS, digest, drift, iso, makeGrant, makeRequest, need, newId, status, world } from './mock-data'
+import { detail, mismatch, report } from './mock-audit'
+import { CATALOGUE, P, SETTINGS, digest, drift, iso, makeGrant, makeRequest, need, newId, status, use, world } from './mock-data'
 
 const refuse = (code: Code, message: string): never => {
   throw { code, message } satisfies Failure
@@ -36,6 +39,8 @@ export class MockBackend implements Backend {
   disabledNow = new Set<string>()
   statusNow: Status
   settingsNow: Settings = { ...SETTINGS }
+  /** How far a check is that is under way. */
+  progressNow: VerifyProgress | null = null
   password = 'xK4-qTz9-vW2m-h7Rd'
   #failures = new Map<string, Failure[]>()
   #prepared = new Map<string, DecisionDraft>()
@@ -240,20 +245,25 @@ export class MockBackend implements Backend {
   event = (seq: number) =>
     this.#call('event', [seq], () => {
       const event = this.eventsNow.find((e) => e.seq === seq) ?? refuse('not_found', `There is no event ${seq} you may see.`)
-      const signature = event.by === 'gatepass' ? null : { valid: true, device_name: `${event.by_name.split(' ')[0]}’s MacBook`, fingerprint: 'c2:08:5e:b1' }
-      const head_size = this.statusNow.verified_to ?? seq
-      return {
-        event, raw: JSON.stringify({ at: event.at, id: event.id, kind: event.kind }), leaf: digest(event.id), signature,
-        in_verified_tree: seq <= head_size, head_size, head_root: digest('head'),
-      }
+      return detail(event, this.eventsNow, this.requestsNow, this.statusNow.verified_to ?? 0)
     })
+  verify = (full: boolean) => this.#call('verify', [full], () => this.#verified(report(this.statusNow.verified_to ?? 0)))
+  verifyProgress = () => this.#call('verifyProgress', [], () => this.progressNow)
+  verifyCancel = () => this.#call('verifyCancel', [], () => undefined)
+  mismatch = () => this.#call('mismatch', [], () => (this.statusNow.mismatch ? mismatch(this.now()) : null))
+  exportEvidence = () => this.#call('exportEvidence', [], () => '/home/mara/Downloads/gatepass-evidence-2026-11-17.json')
 
-  async #call<T>(name: string, args: unknown[], act: () => T): Promise<T> {
+  #verified(found: VerifyReport): VerifyReport {
+    if (!found.finding && !found.cancelled) this.statusNow = { ...this.statusNow, verified_at: iso(this.now()) }
+    return found
+  }
+
+  async #call<T>(name: string, args: unknown[], act: () => T | Promise<T>): Promise<T> {
     this.calls.push({ name, args: copy(args) })
     if (this.#held) await new Promise<void>((go) => this.#held?.push(go))
     const failure = this.#failures.get(name)?.shift()
     if (failure) throw failure
-    return copy(act())
+    return copy(await act())
   }
 
   #online(): void {
@@ -293,7 +303,7 @@ export class MockBackend implements Backend {
     const seq = 1 + (this.eventsNow[0]?.seq ?? 0)
     this.eventsNow.unshift({
       seq, id: newId('e'), at: iso(this.now()), kind, by: by?.handle ?? 'gatepass', by_name: name, parts, request: request.id,
-      sentence: parts.map((p) => p.text).join(''), number: request.number, resource: request.resource, role: request.role, texts: {},
+      sentence: parts.map((p) => p.text).join(''), number: request.number, resource: request.resource, role: request.role, texts: {}, erased_at: null, kept_until: null,
     })
     this.statusNow.verified_to = seq
   }
@@ -351,25 +361,6 @@ export class MockBackend implements Backend {
     const problems = problemsOf(ask, role)
     const needs = role.at_once ? [] : [need(['dba'], [P.noor, P.ivo]), need(['on-call'], [P.kenji])]
     return { allowed: problems.length === 0, problems, needs, at_once: role.at_once, grants: role.grants, duration_s: ask.duration_s, lapses_at: iso(this.now() + 8 * 3_600_000), catalogue: digest('catalogue') }
-  }
-}
-
-/** How an access of a kind is used, as the server's connectors say it. */
-function use(kind: string): Pick<CredentialView, 'command' | 'user' | 'lines' | 'config' | 'secret'> {
-  const user = 'gp_mara_7f3k'
-  const nothing = { command: '', user: '', lines: [], config: null, secret: null }
-  switch (kind) {
-    case 'ssh':
-      return { ...nothing, command: 'ssh -o IdentitiesOnly=yes -i ~/.local/share/gatepass/id deploy@bastion-eu-1', user: 'deploy', config: 'Host bastion-eu-1\n    User deploy\n' }
-    case 'ldap':
-      return { ...nothing, lines: [{ label: 'Member of', value: 'cn=finance,ou=groups,dc=fernhill,dc=example' }] }
-    case 'webhook':
-    case 'command':
-      return { ...nothing, secret: 'Details' }
-    case 'mariadb':
-      return { ...nothing, command: `mariadb --host=ledger-1 --user=${user} --password --database=ledger`, user, secret: 'Password' }
-    default:
-      return { ...nothing, command: `psql "service=gp-orders-prod" -U ${user}`, user, secret: 'Password' }
   }
 }
 

@@ -56,6 +56,11 @@ import User from '@lucide/svelte/icons/user'
 import UsersRound from '@lucide/svelte/icons/users-round'
 import Webhook from '@lucide/svelte/icons/webhook'
 import WifiOff from '@lucide/svelte/icons/wifi-off'
+import BadgeCheck from '@lucide/svelte/icons/badge-check'
+import Download from '@lucide/svelte/icons/download'
+import FileLock from '@lucide/svelte/icons/file-lock'
+import FileSpreadsheet from '@lucide/svelte/icons/file-spreadsheet'
+import Hash from '@lucide/svelte/icons/hash'
 import X from '@lucide/svelte/icons/x'
 
 export const ICONS = {
@@ -115,6 +120,11 @@ export const ICONS = {
   'users-round': UsersRound,
   webhook: Webhook,
   'wifi-off': WifiOff,
+  'badge-check': BadgeCheck,
+  download: Download,
+  'file-lock': FileLock,
+  'file-spreadsheet': FileSpreadsheet,
+  hash: Hash,
   x: X,
 } as const
 
