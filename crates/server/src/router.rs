@@ -60,6 +60,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .split_for_parts();
+    let description = named(description);
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.clone()))))
         .fallback(|| std::future::ready(Problem::new(Code::NotFound, "There is nothing at this address.")))
@@ -67,6 +68,13 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(observe::observe))
         .with_state(app)
+}
+
+/// That a part of a path goes on over slashes is the router's own way to write it.
+fn named(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let paths = std::mem::take(&mut description.paths.paths);
+    description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    description
 }
 
 /// What a worker answers: only how it is.

@@ -25,8 +25,8 @@ pub async fn shared(options: &Options, config: &Config) -> Vec<Finding> {
         Ok((head, tree, entries)) => {
             // What can't be read is then missing.
             let nodes = facts::nodes(options, &seen::needed(data, &head)).await.unwrap_or_default();
-            let signed = facts::signed(options).await.unwrap_or(false);
-            vec![judge(&head, &tree, &entries), kept(data, &head, &nodes), key(config, signed)]
+            let signed = facts::signed(options).await.unwrap_or_default();
+            vec![judge(&head, &tree, &entries), kept(data, &head, &nodes), key(config, signed.as_deref())]
         }
         // The database's own findings say why.
         Err(error) => vec![warn(
@@ -41,7 +41,7 @@ pub fn embedded(config: &Config) -> Vec<Finding> {
     let file = config.data.join(DATABASE);
     if !file.exists() {
         let none = warn(ABOUT, "there is no log yet", "The first start begins one");
-        return vec![none, key(config, false)];
+        return vec![none, key(config, None)];
     }
     match read(&file, &config.data) {
         Ok(Read { log, seen, token_key, signed }) => {
@@ -50,7 +50,7 @@ pub fn embedded(config: &Config) -> Vec<Finding> {
             } else {
                 warn("data.token_key", "there is no key of the sessions yet", "The next start makes one")
             };
-            vec![log, seen, key(config, signed), token_key]
+            vec![log, seen, key(config, signed.as_deref()), token_key]
         }
         Err(error) => vec![fail(
             ABOUT,
@@ -84,27 +84,32 @@ fn kept(data: &Path, head: &Head, nodes: &dyn Nodes) -> Finding {
     }
 }
 
-/// Whether the key that the log is signed with is there, and nobody else's.
-fn key(config: &Config, signed: bool) -> Finding {
+/// Whether the key that the log is signed with is there, and nobody else's. `signed` is the one that the store names.
+fn key(config: &Config, signed: Option<&str>) -> Finding {
     const ABOUT: &str = "log.key";
     let (file, name) = (&config.log_key, &config.name);
     let shown = file.display();
+    let put = "Put your copy of it there, mode 0600, or copy it from a machine where a node runs";
     match read_key(file) {
-        Ok(Some(key)) if key.origin() == origin(name) => {
-            ok(ABOUT, format!("the log is signed with {}", key.vkey()))
+        Ok(Some(key)) if signed.is_some_and(|signed| signed != key.vkey()) => {
+            let signed = signed.unwrap_or_default();
+            fail(
+                ABOUT,
+                format!("the log is signed with {signed}, and the key at {shown} is another, {}", key.vkey()),
+                put,
+            )
         }
-        Ok(Some(key)) => warn(
+        Ok(Some(key)) if key.origin() != origin(name) => warn(
             ABOUT,
             format!("the log is signed with {}, and the server has another name, “{name}”", key.vkey()),
             "Nothing, if it was renamed: the log keeps its origin",
         ),
-        Ok(None) if signed => fail(
-            ABOUT,
-            format!("the key that the log is signed with is not at {shown}"),
-            "Put your copy of it there, or copy it from a machine where a node runs",
-        ),
-        Ok(None) => warn(ABOUT, format!("there is no key at {shown} yet"), "The first start makes it"),
-        Err(error) => fail(ABOUT, error.to_string(), "Put your copy of it there, mode 0600"),
+        Ok(Some(key)) => ok(ABOUT, format!("the log is signed with {}", key.vkey())),
+        Ok(None) => match signed {
+            Some(_) => fail(ABOUT, format!("the key that the log is signed with is not at {shown}"), put),
+            None => warn(ABOUT, format!("there is no key at {shown} yet"), "The first start makes it"),
+        },
+        Err(error) => fail(ABOUT, error.to_string(), put),
     }
 }
 
@@ -113,8 +118,8 @@ struct Read {
     log: Finding,
     seen: Finding,
     token_key: bool,
-    /// The log was signed at some time.
-    signed: bool,
+    /// The key that the log is signed with.
+    signed: Option<String>,
 }
 
 fn read(file: &Path, data: &Path) -> rusqlite::Result<Read> {
@@ -136,8 +141,10 @@ fn read(file: &Path, data: &Path) -> rusqlite::Result<Read> {
         Ok(Entry { seq: row.get::<_, i64>(0)?.cast_unsigned(), leaf: row.get(1)?, body: row.get(2)? })
     })?;
     let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
-    let there = |key| db.query_row("SELECT 1 FROM setting WHERE key = ?1", [key], |_| Ok(())).optional();
-    let (token_key, signed) = (there("token_key")?.is_some(), there("log_key")?.is_some());
+    let setting = |key| -> rusqlite::Result<Option<String>> {
+        db.query_row("SELECT value FROM setting WHERE key = ?1", [key], |row| row.get(0)).optional()
+    };
+    let (token_key, signed) = (setting("token_key")?.is_some(), setting("log_key")?);
     let seen = kept(data, &head, &Kept(&db));
     Ok(Read { log: judge(&head, &tree, &entries), seen, token_key, signed })
 }

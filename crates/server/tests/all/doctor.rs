@@ -1,5 +1,6 @@
 //! One look at all that a server depends on: healthy, and with each fault.
 
+use gatepass_log::LogKey;
 use gatepass_server::testing::database::{Database, SERVICE, SERVICE_PASSWORD, prepare};
 use gatepass_server::testing::{Setup, TestServer};
 use gatepass_testkit::Postgres;
@@ -66,7 +67,8 @@ impl Home {
 
     /// The findings, and whether the program is content.
     fn look(&self, lines: &str, target: &str, before: &[&str]) -> (Vec<Value>, bool) {
-        let text = format!("[server]\nname = \"x\"\n{lines}\n{}", TARGET.replace("TARGET", target));
+        let text =
+            format!("[server]\nname = \"test/gatepass\"\n{lines}\n{}", TARGET.replace("TARGET", target));
         fs::write(self.path("gatepass.toml"), text).unwrap();
         let words = [before, &[SERVER, "doctor", "--json", "--config"]].concat();
         let mut command = Command::new(words[0]);
@@ -124,6 +126,9 @@ async fn of_a_shared_database_everything_is_ok_until_it_is_not() {
     let node = TestServer::with(Setup { database: Some(options), ..Setup::default() }).await;
     node.person("tomas", &["backend"]).await;
     let home = Home::new();
+    let key = home.path("data/log.key");
+    fs::create_dir(home.path("data")).unwrap();
+    fs::copy(&node.config.log_key, &key).unwrap();
     let postgres = "password_file = \"database-password\"";
     let tls = "tls = { certificate_file = \"certificate.pem\", key_file = \"key.pem\" }";
     certificate(&home, 90);
@@ -147,6 +152,16 @@ async fn of_a_shared_database_everything_is_ok_until_it_is_not() {
     let (found, content) = look(&healthy, &target);
     assert_eq!((bad(&found), content), (vec!["fail certificate.end".to_owned()], false));
     certificate(&home, 90);
+    let kept = fs::read_to_string(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert_eq!(bad(&look(&healthy, &target).0), ["fail log.key"]);
+    home.secret("data/log.key", &LogKey::generate("test/gatepass", &[8; 32]));
+    let (found, _) = look(&healthy, &target);
+    assert!(says(&found, "log.key").contains("is another"), "{found:#?}");
+    home.secret("data/log.key", &kept);
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(bad(&look(&healthy, &target).0), ["fail log.key"]);
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(home.path("orders-password"), Permissions::from_mode(0o644)).unwrap();
     assert_eq!(bad(&look(&healthy, &target).0), ["fail files.secret"]);
 
@@ -249,6 +264,7 @@ async fn of_a_server_with_its_own_data_too() {
     let whole = Connection::open(data.join("gatepass.db")).unwrap();
     whole.execute("VACUUM INTO ?1", [copy.join("gatepass.db").to_str()]).unwrap();
     drop(whole);
+    fs::copy(&server.config.log_key, copy.join("log.key")).unwrap();
     server.finish().await;
     let data = &copy;
     let look = || home.look("data = \"./data\"", &orders.admin_url(), &[]).0;

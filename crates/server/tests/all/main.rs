@@ -33,6 +33,7 @@ mod ssh;
 mod store;
 mod store_texts;
 mod stream;
+mod tiles;
 mod tls;
 mod urgent;
 

@@ -41,5 +41,7 @@ mod sessions;
 mod ssh;
 #[path = "../all/stream.rs"]
 mod stream;
+#[path = "../all/tiles.rs"]
+mod tiles;
 
 use redacted::redacted;

@@ -150,11 +150,11 @@ pub async fn tail(options: &Options, count: u32) -> Result<(Head, Tree, Vec<Entr
     Ok((Head { size: size.cast_unsigned(), root: Digest(get(head, 1)?) }, parse(get(head, 2)?)?, entries))
 }
 
-/// Whether the log was signed at some time.
-pub async fn signed(options: &Options) -> Result<bool, StoreError> {
+/// The key that the log is signed with, if it is.
+pub async fn signed(options: &Options) -> Result<Option<String>, StoreError> {
     let link = Link::new(&options.place(&options.url)?, options.pooler, 1)?;
-    let rows = link.read(Step::new("SELECT EXISTS (SELECT FROM setting WHERE key = 'log_key')")).await?;
-    rows.first().map_or(Ok(false), |row| get(row, 0))
+    let rows = link.read(Step::new("SELECT value FROM setting WHERE key = 'log_key'")).await?;
+    rows.first().map(|row| get(row, 0)).transpose()
 }
 
 /// What it takes to prove something of the log, as far as it is there.
