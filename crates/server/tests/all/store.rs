@@ -338,6 +338,17 @@ async fn a_lease_is_renewed_while_it_is_held(store: Arc<dyn Store>) {
     assert_eq!(store.renew(&held, until + TimeDelta::hours(1)).await.unwrap(), [0i64; 0], "another has it");
 }
 
+fn published(n: usize) -> Event {
+    Event {
+        id: EventId(Uuid::now_v7()),
+        at: noon(),
+        by: By::Gatepass,
+        request: None,
+        fact: Fact::CataloguePublished { catalogue: Digest::of(&n.to_be_bytes()), document: None },
+        command: None,
+    }
+}
+
 async fn grow(store: &Arc<dyn Store>, by: usize) {
     let events = (0..by).map(published).collect();
     store.commit(Change { events, ..Change::default() }).await.unwrap();
