@@ -7,11 +7,14 @@ mod nodes;
 mod proof;
 pub mod replay;
 mod signature;
+mod tile;
 mod tree;
+pub mod witness;
 
 pub use checkpoint::{CheckpointError, LogKey, LogVerifier, head_of, origin};
 pub use leaf::{Hash, canonical, leaf_hash};
 pub use nodes::{HEIGHT, Nodes};
 pub use proof::{Proof, ProofError, check_consistency, check_inclusion, consistency, inclusion, root_at};
 pub use signature::{Key, SignatureError, fingerprint, signed_bytes, verify};
+pub use tile::{Tile, WIDTH, digits};
 pub use tree::Tree;

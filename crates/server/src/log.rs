@@ -40,7 +40,7 @@ pub struct Subtree {
 }
 
 /// So many of one height make one of the next.
-pub const WIDTH: usize = 1 << HEIGHT;
+pub use gatepass_log::WIDTH;
 
 impl Subtree {
     /// The one over these, which are [`WIDTH`] of the height below; `None` when there are not as many.
