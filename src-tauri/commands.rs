@@ -1,9 +1,11 @@
 //! The window's port, as docs/desktop-commands.md lists it: each command is the client's method of that name.
 
+use gatepass_client::ui::{EventMap, EventPlace, EventSlice, SavedSearch};
 use gatepass_client::ui::{
     CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Holdings, Prepared,
     RecentRole, Settings, Status,
 };
+use gatepass_core::Time;
 use gatepass_core::directory::Person;
 use gatepass_core::id::{DriftId, GrantId, PersonId, RequestId};
 use gatepass_core::wire::{
@@ -168,6 +170,51 @@ pub async fn copy_text(app: App<'_>, text: String) -> Answer<()> {
 #[tauri::command]
 pub async fn events(app: App<'_>, query: EventQuery) -> Answer<EventPage> {
     app.client().await?.events(query).await
+}
+
+#[tauri::command]
+pub async fn event_slice(app: App<'_>, slice: EventSlice) -> Answer<EventPage> {
+    app.client().await?.event_slice(slice).await
+}
+
+#[tauri::command]
+pub async fn event_map(app: App<'_>, text: String, midnights: Vec<i64>) -> Answer<EventMap> {
+    app.client().await?.event_map(text, midnights).await
+}
+
+#[tauri::command]
+pub async fn event_counts(app: App<'_>, texts: Vec<String>) -> Answer<Vec<u64>> {
+    app.client().await?.event_counts(texts).await
+}
+
+#[tauri::command]
+pub async fn event_at(app: App<'_>, text: String, at: Time) -> Answer<Option<EventPlace>> {
+    app.client().await?.event_at(text, at).await
+}
+
+#[tauri::command]
+pub async fn event_numbered(app: App<'_>, text: String, seq: u64) -> Answer<Option<EventPlace>> {
+    app.client().await?.event_numbered(text, seq).await
+}
+
+#[tauri::command]
+pub async fn saved_searches(app: App<'_>) -> Answer<Vec<SavedSearch>> {
+    app.client().await?.saved_searches().await
+}
+
+#[tauri::command]
+pub async fn save_search(app: App<'_>, name: String, text: String) -> Answer<Vec<SavedSearch>> {
+    app.client().await?.save_search(&name, &text).await
+}
+
+#[tauri::command]
+pub async fn rename_search(app: App<'_>, name: String, to: String) -> Answer<Vec<SavedSearch>> {
+    app.client().await?.rename_search(&name, &to).await
+}
+
+#[tauri::command]
+pub async fn delete_search(app: App<'_>, name: String) -> Answer<Vec<SavedSearch>> {
+    app.client().await?.delete_search(&name).await
 }
 
 #[tauri::command]

@@ -17,14 +17,15 @@ mod notice;
 mod people;
 mod profile;
 mod run;
+mod search;
 mod sync;
-pub mod ui;
 mod tiles;
+pub mod ui;
 mod unanswered;
-mod wait;
 mod verify;
-mod writes;
+mod wait;
 mod witness;
+mod writes;
 
 pub use api::{GrantScope, RequestScope};
 pub use client::{Client, Topic};

@@ -3,7 +3,7 @@
 use crate::api::{GrantScope, RequestScope};
 use crate::cache::{Cache, blocking};
 use crate::client::{Client, Joined};
-use crate::ui::{EventDetail, EventPage, EventQuery, Failure, RecentRole};
+use crate::ui::{EventDetail, Failure, RecentRole};
 use gatepass_core::directory::Directory;
 use gatepass_core::id::{GrantId, RequestId};
 use gatepass_core::view::Lens;
@@ -82,11 +82,6 @@ impl Client {
     /// Access that no grant explains: all that is there and the newest that is gone, as of the last sync.
     pub async fn drift(&self) -> Result<Vec<DriftView>, Failure> {
         self.cached(|cache, now| cache.drift(now)).await
-    }
-
-    /// Audit: a page of what matches, newest first, from the cache.
-    pub async fn events(&self, query: EventQuery) -> Result<EventPage, Failure> {
-        self.cached(move |cache, now| cache.events(&query, now)).await
     }
 
     /// Readable events after a position, oldest first, from the cache.

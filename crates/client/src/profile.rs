@@ -216,6 +216,7 @@ impl Profile {
             let name = entry.file_name();
             let ours = name.to_string_lossy();
             let ours = ours.starts_with("cache.")
+                || ours.starts_with("searches.db")
                 || ["device.json", "witness.json", "mismatch.json"].contains(&ours.as_ref());
             if ours {
                 fs::remove_file(entry.path())

@@ -9,6 +9,8 @@ use gatepass_core::wire::{EventView, GrantView, Head, Me, PersonRef, Removal, Re
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+pub use crate::search::{EventMap, EventMark, EventPlace, EventSlice, SavedSearch};
+
 macro_rules! ui {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })*) => {
         $(
@@ -110,7 +112,7 @@ ui! {
     }
 
     pub struct EventQuery {
-        /// Words, and `person:` `resource:` `kind:` `outcome:` `env:` `after:` `before:`.
+        /// Words, and `person:` `resource:` `role:` `kind:` `outcome:` `env:` `after:` `before:`; `-` before what must not be.
         pub text: String,
         /// Only events below this position (for the next page).
         #[ts(type = "number | null")]
@@ -124,6 +126,8 @@ ui! {
         /// How many match in all.
         #[ts(type = "number")]
         pub total: u64,
+        /// There may be more, older ones: words in a row were looked for in the newest events that hold them all.
+        pub capped: bool,
     }
 
     pub struct EventDetail {
@@ -135,15 +139,11 @@ ui! {
         pub signature: Option<SignatureCheck>,
         /// The event hashes to its leaf, and the leaf leads to the head below, which was checked.
         pub in_verified_tree: bool,
+        /// The head that `proof` leads to: the signed one where it has this position already, else the newest that was
+        /// checked.
         #[ts(type = "number")]
         pub head_size: u64,
         pub head_root: Digest,
-    }
-        /// The head that `proof` leads to: the signed one where it has this position already, else the newest that was
-        /// checked.
-
-    pub struct SignatureCheck {
-        pub valid: bool,
         /// From the leaf up; empty when this position was not checked yet, and in a tree of one event.
         pub proof: Vec<ProofStep>,
         /// The proof was recomputed for this answer and led to the head.
@@ -165,13 +165,13 @@ ui! {
         pub hash: Digest,
         /// It is the left one of the two that are hashed together.
         pub left: bool,
-        pub device_name: String,
-        pub fingerprint: String,
     }
 
-    /// What there is of a person that ending everything ends, as of the last sync.
+    pub struct SignatureCheck {
+        pub valid: bool,
+        pub device_name: String,
         /// Of the device's key.
-    pub struct Holdings {
+        pub fingerprint: String,
         /// What was signed: `request.decide`, `device.enroll`, …
         pub kind: String,
         pub person: Option<PersonRef>,
@@ -289,6 +289,10 @@ ui! {
         /// Both as the log signed them.
         pub seen_note: Option<String>,
         pub got_note: Option<String>,
+    }
+
+    /// What there is of a person that ending everything ends, as of the last sync.
+    pub struct Holdings {
         pub person: Person,
         /// Not over yet.
         pub grants: Vec<GrantView>,

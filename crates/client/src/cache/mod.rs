@@ -6,18 +6,25 @@ mod detail;
 mod documents;
 mod drift;
 mod ingest;
+mod list;
 mod nodes;
+mod place;
+mod positions;
+mod postings;
 mod query;
 mod read;
 mod revoke;
+mod saved;
 mod schema;
+mod signature;
+mod signed;
 mod verify;
+mod words;
 mod write;
 
 pub(crate) use check::{Breach, Checked, check};
 pub(crate) use documents::Documents;
-mod signature;
-mod signed;
+pub(crate) use saved::SavedSearches;
 pub(crate) use ingest::{Ingested, Signed};
 pub(crate) use verify::{Against, Progress, Running};
 
@@ -35,6 +42,10 @@ pub(crate) struct Cache {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     documents: RwLock<Option<Arc<Documents>>>,
+    searches: query::Searches,
+    days: Mutex<list::Days>,
+    path: PathBuf,
+    key: Zeroizing<[u8; 32]>,
 }
 
 /// What opening found.
@@ -42,8 +53,6 @@ pub(crate) struct Opened {
     pub cache: Cache,
     /// Where an unreadable cache was put.
     pub moved_aside: Option<PathBuf>,
-    path: PathBuf,
-    key: Zeroizing<[u8; 32]>,
 }
 
 impl Cache {
@@ -55,6 +64,10 @@ impl Cache {
                 let aside = move_aside(path, now)?;
                 let cache = Self::connect(path, key)?;
                 Ok(Opened { cache, moved_aside: Some(aside) })
+            }
+            Err(rusqlite::Error::InvalidQuery) => {
+                let message = "The local cache was written by a newer Gatepass. Update this one.";
+                Err(Failure::new(Code::CacheBroken, message))
             }
             Err(error) => Err(error.into()),
         }
@@ -68,6 +81,8 @@ impl Cache {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             documents: RwLock::new(None),
+            searches: query::Searches::default(),
+            days: Mutex::default(),
             path: path.to_owned(),
             key: Zeroizing::new(*key),
         })
@@ -95,7 +110,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn unreadable(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
-        || matches!(error, rusqlite::Error::InvalidQuery)
 }
 
 fn move_aside(path: &Path, now: Time) -> Result<PathBuf, Failure> {

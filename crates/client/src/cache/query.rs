@@ -1,16 +1,29 @@
-//! Audit's search: words, and `person:` `resource:` `kind:` `outcome:` `env:` `after:` `before:`.
+//! Audit's search: words, `person:` `resource:` `role:` `kind:` `outcome:` `env:` `after:` `before:`, and `-` before
+//! what must not be. Its answer is a set of positions, so any place in it is as near as the first.
 
 use super::Cache;
 use super::documents::Documents;
-use super::read::collect_events;
-use crate::ui::{EventPage, EventQuery, Failure};
+use super::place::at_or_after;
+use super::positions::{Counted, Positions};
+use super::postings::{ANY, Reader, line, outcome};
+use super::read::{Seen, event_at};
+use super::words::{compounds, folded, holds, words};
+use super::{ingest, meta};
+use crate::ui::Failure;
 use chrono::{DateTime, NaiveDate, NaiveTime};
+use gatepass_core::wire::EventView;
 use gatepass_core::{Code, Time};
-use rusqlite::types::Value;
+use rusqlite::Connection;
+use std::collections::{HashSet, VecDeque};
 use std::str::Chars;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most events one page holds.
-const PAGE: u32 = 5_000;
+/// Words in a row are looked for in so many of the newest events that hold them all: the index does not know which word
+/// comes after which.
+const READ: usize = 1_000;
+
+/// Searches kept, so that moving in a result is not searching again.
+const KEPT: usize = 8;
 
 /// One condition of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +31,7 @@ enum Term {
     Word(String),
     Person(String),
     Resource(String),
+    Role(String),
     Kind(String),
     Outcome(String),
     Environment(String),
@@ -25,131 +39,220 @@ enum Term {
     Before(Time),
 }
 
+/// A condition, or its contrary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    term: Term,
+    not: bool,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub positions: Counted,
+    /// There may be more, older ones: see [`READ`].
+    pub capped: bool,
+    /// Positions of the log.
+    pub size: u64,
+    /// Differs when the log or what may be seen of it did.
+    pub changes: u64,
+}
+
+struct Kept {
+    text: String,
+    documents: String,
+    found: Arc<Found>,
+}
+
+/// The last searches.
+#[derive(Default)]
+pub(crate) struct Searches(Mutex<VecDeque<Kept>>);
+
 impl Cache {
-    /// One page, newest first, and how many match in all. Empty before the first sync.
-    pub fn events(&self, query: &EventQuery, now: Time) -> Result<EventPage, Failure> {
-        let terms = parse(&query.text)?;
-        let found = self.seen(now, |seen, conn| {
-            let documents = self.documents_with(conn)?;
-            let Filter { sql, mut values } = Filter::of(&terms, documents.as_deref());
-            let total: u64 = conn
-                .prepare_cached(&format!("SELECT count(*) {sql}"))?
-                .query_row(rusqlite::params_from_iter(&values), |row| row.get(0))?;
-            let below = query.before.and_then(|b| i64::try_from(b).ok()).unwrap_or(i64::MAX);
-            values.push(Value::Integer(below));
-            values.push(Value::Integer(query.limit.min(PAGE).into()));
-            let page = format!(
-                "SELECT e.seq, (SELECT json FROM bodies WHERE bodies.seq = e.seq) {sql} AND e.seq < ?
-                 ORDER BY e.seq DESC LIMIT ?"
-            );
-            let mut statement = conn.prepare_cached(&page)?;
-            let items = collect_events(seen, statement.query(rusqlite::params_from_iter(&values))?)?;
-            Ok(EventPage { items, total })
-        })?;
-        Ok(found.unwrap_or_else(|| EventPage { items: Vec::new(), total: 0 }))
+    /// What matches, from the newest searches when nothing changed since.
+    pub(super) fn find(&self, seen: &Seen<'_>, conn: &Connection, text: &str) -> Result<Arc<Found>, Failure> {
+        // Of one moment: a page that is written meanwhile counts for the next search.
+        let tx = conn.unchecked_transaction()?;
+        let changes = meta(&tx, "changes")?.unwrap_or(0);
+        let version = seen.documents().version();
+        let mut kept = self.searches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|k| k.found.changes == changes && k.documents == version);
+        if let Some(known) = kept.iter().find(|k| k.text == text) {
+            return Ok(Arc::clone(&known.found));
+        }
+        drop(kept);
+        let terms = parse(text)?;
+        let reader = Reader { conn: &tx, size: ingest::tree(&tx)?.size() };
+        let (positions, capped) = look(seen, &reader, &terms)?;
+        let found = Arc::new(Found { positions, capped, size: reader.size, changes });
+        let mut kept = self.searches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(KEPT - 1);
+        kept.push_front(Kept { text: text.to_owned(), documents: version, found: Arc::clone(&found) });
+        Ok(found)
     }
 }
 
-/// SQL after SELECT; every value is bound, none spliced.
-struct Filter {
-    sql: String,
-    values: Vec<Value>,
+/// The events at these positions, in this order.
+pub(super) fn views(seen: &Seen<'_>, conn: &Connection, seqs: &[u64]) -> Result<Vec<EventView>, Failure> {
+    let mut found = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        // One that is no longer to be seen is missing until the result is read again.
+        if let Some((event, _)) = event_at(conn, *seq)? {
+            found.push(seen.event(*seq, &event)?);
+        }
+    }
+    Ok(found)
 }
 
-impl Filter {
-    fn of(terms: &[Term], documents: Option<&Documents>) -> Self {
-        let mut conditions = String::new();
-        let mut values = Vec::new();
-        let mut words = Vec::new();
-        let mut joined = false;
-        for term in terms {
-            match term {
-                Term::Word(word) => words.push(phrase(word)),
-                Term::Person(text) => {
-                    let ids = people(text, documents);
-                    let marks = marks(ids.len());
-                    conditions.push_str(&format!(" AND (e.by IN ({marks}) OR r.by IN ({marks}))"));
-                    values.extend(ids.iter().chain(&ids).map(|id| Value::Blob(id.clone())));
-                    joined = true;
+fn look(seen: &Seen<'_>, reader: &Reader<'_>, terms: &[Wanted]) -> Result<(Counted, bool), Failure> {
+    let mut found = reader.term(ANY)?;
+    let mut rows = Vec::new();
+    for wanted in terms {
+        if found.is_empty() {
+            break;
+        }
+        let matching = match &wanted.term {
+            Term::Word(word) => match by_word(reader, word)? {
+                Some(matching) => matching,
+                None => {
+                    rows.push((in_a_row(word), wanted.not));
+                    continue;
                 }
-                Term::Resource(text) => {
-                    conditions.push_str(" AND r.resource = ? COLLATE NOCASE");
-                    values.push(Value::Text(text.clone()));
-                    joined = true;
-                }
-                Term::Kind(text) => {
-                    // `request` finds all of `request.…`, `approved` finds `request.approved`.
-                    conditions.push_str(" AND (e.kind = ? OR e.kind GLOB ? OR e.kind GLOB ?)");
-                    let text = text.to_lowercase().replace(['*', '?', '['], "");
-                    values.push(Value::Text(text.clone()));
-                    values.push(Value::Text(format!("{text}.*")));
-                    values.push(Value::Text(format!("*.{text}")));
-                }
-                Term::Outcome(text) => {
-                    conditions.push_str(" AND (r.state = ? OR r.grant_state = ? OR r.cause = ?)");
-                    values.extend(std::iter::repeat_n(Value::Text(text.to_lowercase()), 3));
-                    joined = true;
-                }
-                Term::Environment(text) => {
-                    let ids = resources_in(text, documents);
-                    conditions.push_str(&format!(" AND r.resource IN ({})", marks(ids.len())));
-                    values.extend(ids.into_iter().map(Value::Text));
-                    joined = true;
-                }
-                Term::After(at) => {
-                    conditions.push_str(" AND e.at >= ?");
-                    values.push(Value::Integer(at.timestamp_millis()));
-                }
-                Term::Before(at) => {
-                    conditions.push_str(" AND e.at < ?");
-                    values.push(Value::Integer(at.timestamp_millis()));
-                }
+            },
+            other => matching(seen.documents(), reader, other)?,
+        };
+        if wanted.not { found.without(&matching) } else { found.and(&matching) }
+    }
+    let mut capped = false;
+    for (row, not) in rows {
+        let mut candidates = found.clone();
+        for word in &row {
+            candidates.and(&reader.word(word)?);
+        }
+        let (holding, more) = read(seen, reader.conn, candidates, &row, reader.size)?;
+        if not {
+            found.without(&holding)
+        } else {
+            found = holding
+        }
+        capped |= more;
+    }
+    Ok((found.counted(), capped))
+}
+
+fn matching(documents: &Documents, reader: &Reader<'_>, term: &Term) -> Result<Positions, Failure> {
+    let of = |kind: &str, ids: &HashSet<String>| {
+        // A few are looked up; many are found while reading past all there are.
+        if ids.len() > 8 {
+            return reader.begins(kind, |id| ids.contains(id));
+        }
+        let mut found = Positions::none(reader.size);
+        for id in ids {
+            found.or(&reader.term(&format!("{kind}{id}"))?);
+        }
+        Ok(found)
+    };
+    match term {
+        Term::Word(_) => Ok(Positions::none(reader.size)),
+        Term::Person(text) => of("=p:", &people(text, documents)),
+        Term::Resource(text) => of("=r:", &resources(text, documents)),
+        Term::Role(text) => reader.term(&format!("=l:{}", text.to_lowercase())),
+        Term::Kind(text) => {
+            // `request` finds all of `request.…`, `approved` finds `request.approved`.
+            let text = text.to_lowercase();
+            reader.begins("=k:", |kind| {
+                kind == text || kind.split_once('.').is_some_and(|(area, what)| area == text || what == text)
+            })
+        }
+        Term::Outcome(text) => reader.term(&outcome(text)),
+        Term::Environment(text) => of("=r:", &resources_in(text, documents)),
+        Term::After(at) => {
+            let mut found = Positions::none(reader.size);
+            if let Some(from) = at_or_after(reader.conn, *at)? {
+                found.fill(from, reader.size + 1);
             }
+            Ok(found)
         }
-        if !words.is_empty() {
-            conditions.push_str(" AND e.seq IN (SELECT rowid FROM search WHERE search MATCH ?)");
-            values.push(Value::Text(words.join(" ")));
+        Term::Before(at) => {
+            let mut found = Positions::none(reader.size);
+            found.fill(1, at_or_after(reader.conn, *at)?.unwrap_or(reader.size + 1));
+            Ok(found)
         }
-        let join = if joined { " LEFT JOIN requests r ON r.id = e.request" } else { "" };
-        Self { sql: format!("FROM events e{join} WHERE e.kind IS NOT NULL{conditions}"), values }
     }
 }
 
-/// A word for FTS5: quoted, so that nothing in it is syntax; a prefix matches.
-fn phrase(word: &str) -> String {
-    format!("\"{}\"*", word.replace('"', "\"\""))
+/// What one word finds; `None` when only reading the events tells.
+fn by_word(reader: &Reader<'_>, word: &str) -> Result<Option<Positions>, Failure> {
+    let folded = folded(word);
+    let mut single = words(&folded);
+    match (single.next(), single.next()) {
+        (None, _) => Ok(Some(Positions::none(reader.size))),
+        (Some(word), None) => reader.word(word).map(Some),
+        _ => {
+            let mut compounds = compounds(&folded);
+            let (Some(compound), None) = (compounds.next(), compounds.next()) else { return Ok(None) };
+            let found = reader.word(compound)?;
+            let whole = folded.trim_matches(|c: char| !c.is_alphanumeric()) == compound && !found.is_empty();
+            Ok(whole.then_some(found))
+        }
+    }
 }
 
-fn marks(count: usize) -> String {
-    vec!["?"; count].join(",")
+fn in_a_row(text: &str) -> Vec<String> {
+    words(&folded(text)).map(str::to_owned).collect()
+}
+
+/// Of the newest candidates, those in which the words stand in a row; and whether some were not read.
+fn read(
+    seen: &Seen<'_>,
+    conn: &Connection,
+    candidates: Positions,
+    row: &[String],
+    size: u64,
+) -> Result<(Positions, bool), Failure> {
+    let candidates = candidates.counted();
+    let mut found = Positions::none(size);
+    for view in views(seen, conn, &candidates.newest(0, READ))? {
+        if holds(&line(&view), row) {
+            found.insert(view.seq);
+        }
+    }
+    Ok((found, candidates.total > READ as u64))
 }
 
 /// Ids of people by handle (whole) or name (part).
-fn people(text: &str, documents: Option<&Documents>) -> Vec<Vec<u8>> {
-    let text = text.to_lowercase();
-    let Some(documents) = documents else { return Vec::new() };
-    let matching = documents
-        .directory
-        .people()
-        .filter(|p| p.handle.to_lowercase() == text || p.name.to_lowercase().contains(&text));
-    matching.map(|p| p.id.0.as_bytes().to_vec()).collect()
+fn people(text: &str, documents: &Documents) -> HashSet<String> {
+    let text = folded(text);
+    let matching =
+        documents.directory.people().filter(|p| folded(&p.handle) == text || folded(&p.name).contains(&text));
+    matching.map(|p| p.id.0.simple().to_string()).collect()
 }
 
-fn resources_in(environment: &str, documents: Option<&Documents>) -> Vec<String> {
-    let Some(documents) = documents else { return Vec::new() };
+/// Ids of resources by id (whole, also of one that is no longer offered) or name (part).
+fn resources(text: &str, documents: &Documents) -> HashSet<String> {
+    let named = documents.catalogue.resources.iter().filter(|r| folded(&r.name).contains(&folded(text)));
+    named.map(|r| r.id.to_lowercase()).chain([text.to_lowercase()]).collect()
+}
+
+fn resources_in(environment: &str, documents: &Documents) -> HashSet<String> {
     let resources = documents.catalogue.resources.iter();
-    resources.filter(|r| r.environment.eq_ignore_ascii_case(environment)).map(|r| r.id.clone()).collect()
+    resources
+        .filter(|r| r.environment.eq_ignore_ascii_case(environment))
+        .map(|r| r.id.to_lowercase())
+        .collect()
 }
 
 /// Reads a search. A quoted part is one word or value; an unknown `name:` is searched for as it stands.
-fn parse(text: &str) -> Result<Vec<Term>, Failure> {
+fn parse(text: &str) -> Result<Vec<Wanted>, Failure> {
     let mut terms = Vec::new();
     let mut rest = text.chars();
-    while let Some((key, value)) = next(&mut rest) {
+    while let Some(part) = next(&mut rest) {
+        let Part { not, key, value } = part;
         let term = match key.as_deref() {
             None => Term::Word(value),
             Some("person") => Term::Person(value),
             Some("resource") => Term::Resource(value),
+            Some("role") => Term::Role(value),
             Some("kind") => Term::Kind(value),
             Some("outcome") => Term::Outcome(value),
             Some("env") => Term::Environment(value),
@@ -157,18 +260,33 @@ fn parse(text: &str) -> Result<Vec<Term>, Failure> {
             Some("before") => Term::Before(time("before", &value)?),
             Some(other) => Term::Word(format!("{other}:{value}")),
         };
-        // A word of signs alone holds nothing the index knows.
-        if !matches!(&term, Term::Word(word) if !word.chars().any(char::is_alphanumeric)) {
-            terms.push(term);
+        // A word of signs alone holds nothing the index knows; so does a filter that is being typed.
+        let empty = match &term {
+            Term::Word(text)
+            | Term::Person(text)
+            | Term::Resource(text)
+            | Term::Role(text)
+            | Term::Kind(text)
+            | Term::Outcome(text)
+            | Term::Environment(text) => !text.chars().any(char::is_alphanumeric),
+            Term::After(_) | Term::Before(_) => false,
+        };
+        if !empty {
+            terms.push(Wanted { term, not });
         }
     }
     Ok(terms)
 }
 
-/// The next `key:value` or word.
-fn next(rest: &mut Chars<'_>) -> Option<(Option<String>, String)> {
-    let mut key = None;
-    let mut value = String::new();
+struct Part {
+    not: bool,
+    key: Option<String>,
+    value: String,
+}
+
+/// The next `key:value` or word, with a `-` before it or not.
+fn next(rest: &mut Chars<'_>) -> Option<Part> {
+    let (mut not, mut key, mut value) = (false, None, String::new());
     let mut quoted = false;
     let mut any = false;
     for c in rest.by_ref() {
@@ -179,8 +297,12 @@ fn next(rest: &mut Chars<'_>) -> Option<(Option<String>, String)> {
             }
             c if c.is_whitespace() && !quoted => {
                 if any {
-                    return Some((key, value));
+                    return Some(Part { not, key, value });
                 }
+            }
+            '-' if !any => {
+                not = true;
+                any = true;
             }
             ':' if key.is_none() && !quoted && !value.is_empty() => key = Some(std::mem::take(&mut value)),
             c => {
@@ -189,11 +311,11 @@ fn next(rest: &mut Chars<'_>) -> Option<(Option<String>, String)> {
             }
         }
     }
-    any.then_some((key, value))
+    any.then_some(Part { not, key, value })
 }
 
 /// A day (its start, UTC) or a moment.
-fn time(key: &str, text: &str) -> Result<Time, Failure> {
+pub(super) fn time(key: &str, text: &str) -> Result<Time, Failure> {
     if let Ok(day) = text.parse::<NaiveDate>() {
         return Ok(day.and_time(NaiveTime::MIN).and_utc());
     }
@@ -212,26 +334,27 @@ mod tests {
 
     #[test]
     fn a_search_is_read_into_terms() {
+        let is = |term| Wanted { term, not: false };
+        let not = |term| Wanted { term, not: true };
         let word = |w: &str| Term::Word(w.into());
         assert_eq!(
-            parse(r#"stuck person:tomas "in two words" resource:"orders db" INC:42 "#).unwrap(),
+            parse(r#"stuck person:tomas "in two words" resource:"orders db" INC:42 -outcome:denied -"x y" "#)
+                .unwrap(),
             [
-                word("stuck"),
-                Term::Person("tomas".into()),
-                word("in two words"),
-                Term::Resource("orders db".into()),
-                word("INC:42"),
+                is(word("stuck")),
+                is(Term::Person("tomas".into())),
+                is(word("in two words")),
+                is(Term::Resource("orders db".into())),
+                is(word("INC:42")),
+                not(Term::Outcome("denied".into())),
+                not(word("x y")),
             ]
         );
         let day = parse("after:2026-11-17").unwrap();
         let moment = parse("after:2026-11-17T01:00:00+01:00").unwrap();
         assert_eq!(day, moment);
-        assert_eq!(parse(" \" \" * :").unwrap(), []);
+        assert_eq!(parse(" \" \" * : - -- person: role:").unwrap(), []);
+        assert_eq!(parse("R-12").unwrap(), [is(word("R-12"))]);
         assert!(parse("before:yesterday").unwrap_err().message.contains("before:2026"));
-    }
-
-    #[test]
-    fn nothing_in_a_word_is_syntax() {
-        assert_eq!(phrase(r#"a" OR b*"#), r#""a"" OR b*"*"#);
     }
 }

@@ -15,7 +15,7 @@ const BUSY: Duration = Duration::from_secs(30);
 /// canonical JSON of those this person may read. `nodes` has the roots of complete subtrees at every eighth height.
 /// `requests` are projections made by `core::request::apply`.
 /// Ids and digests are blobs, times are milliseconds since 1970.
-const TABLES: &str = "
+pub(super) const TABLES: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents(name TEXT PRIMARY KEY, hash TEXT NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events(
@@ -35,8 +35,9 @@ CREATE INDEX requests_by_number ON requests(number);
 CREATE INDEX requests_open ON requests(number) WHERE state = 'pending';
 CREATE INDEX requests_live ON requests(number) WHERE grant_state NOT IN ('ended', 'failed');
 CREATE INDEX requests_by_grant ON requests(grant_id) WHERE grant_id IS NOT NULL;
-CREATE VIRTUAL TABLE search USING fts5(
-    words, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+CREATE TABLE postings(block INTEGER NOT NULL, term TEXT NOT NULL, bits BLOB NOT NULL, PRIMARY KEY(block, term))
+    WITHOUT ROWID;
+CREATE TABLE marks(at INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
 ";
 
 pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connection> {
@@ -72,7 +73,7 @@ fn private(path: &Path) {
     let _ = options.open(path);
 }
 
-/// Makes the tables in a new file; a file of another version counts as unreadable.
+/// Makes the tables in a new file, and anew in one of an older version. One of a newer is `InvalidQuery`.
 pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
     match tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
@@ -81,8 +82,38 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
             tx.execute_batch(TABLES)?;
             tx.pragma_update(None, "user_version", VERSION)?;
         }
+        1..VERSION => {
+            empty(&tx)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
         _ => return Err(rusqlite::Error::InvalidQuery),
     }
     tx.execute_batch(super::drift::TABLE)?;
     tx.commit()
+}
+
+/// What there is comes again from the server; the catalogue, the people and what was told already stay.
+fn empty(conn: &Connection) -> rusqlite::Result<()> {
+    let rows = |sql: &str| -> rusqlite::Result<Vec<[String; 3]>> {
+        let mut statement = conn.prepare(sql)?;
+        statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?.collect()
+    };
+    let documents = rows("SELECT name, hash, json FROM documents")?;
+    let meta = rows("SELECT name, value, '' FROM meta WHERE name IN ('notified', 'offset_ms')")?;
+    // A virtual table takes those behind it away.
+    let tables = rows(
+        "SELECT name, '', '' FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'
+         ORDER BY sql NOT LIKE 'CREATE VIRTUAL%'",
+    )?;
+    for [table, ..] in tables {
+        conn.execute_batch(&format!("DROP TABLE IF EXISTS \"{}\"", table.replace('"', "\"\"")))?;
+    }
+    conn.execute_batch(TABLES)?;
+    for row in documents {
+        conn.execute("INSERT INTO documents(name, hash, json) VALUES(?1, ?2, ?3)", row)?;
+    }
+    for [name, value, _] in meta {
+        conn.execute("INSERT INTO meta(name, value) VALUES(?1, ?2)", [name, value])?;
+    }
+    Ok(())
 }

@@ -3,6 +3,9 @@
 use super::check::{Breach, Readable, Row};
 use super::documents::Documents;
 use super::drift;
+use super::place::{Marking, mark_again};
+use super::positions::BLOCK;
+use super::postings::{Posting, drop_block, outcome};
 use super::read::{projection, salted};
 use crate::ui::Failure;
 use gatepass_core::drift::about;
@@ -26,16 +29,21 @@ pub(super) struct Writing<'c> {
     event: CachedStatement<'c>,
     body: CachedStatement<'c>,
     text: CachedStatement<'c>,
-    search: CachedStatement<'c>,
+    posting: Posting,
+    marking: Marking,
     requests: HashMap<RequestId, Request>,
     /// To be written at the end.
     dirty: BTreeSet<RequestId>,
+    /// How the requests went before this page, and where in it they have events.
+    outcomes: HashMap<RequestId, (Vec<String>, Vec<u64>)>,
     /// Whose events came or went in a resync: to be built anew.
     rebuilt: BTreeSet<RequestId>,
-    /// Events that came in a resync, to be indexed once their requests stand.
-    unindexed: Vec<(u64, Event)>,
+    /// Blocks of the index in which something came or went in a resync: to be made anew once the requests stand.
+    stale: BTreeSet<u64>,
     /// Events about drift came or went in a resync.
     drifted: bool,
+    /// Events came into sight before others that are marked.
+    unmarked: bool,
     changed: bool,
 }
 
@@ -51,12 +59,15 @@ impl<'c> Writing<'c> {
             body: conn.prepare_cached("INSERT INTO bodies(seq, json) VALUES(?1, ?2)")?,
             text: conn
                 .prepare_cached("INSERT OR REPLACE INTO texts(digest, salt, text) VALUES(?1, ?2, ?3)")?,
-            search: conn.prepare_cached("INSERT INTO search(rowid, words) VALUES(?1, ?2)")?,
+            posting: Posting::default(),
+            marking: Marking::new(conn)?,
             requests: HashMap::new(),
             dirty: BTreeSet::new(),
+            outcomes: HashMap::new(),
             rebuilt: BTreeSet::new(),
-            unindexed: Vec::new(),
+            stale: BTreeSet::new(),
             drifted: false,
+            unmarked: false,
             changed: false,
         })
     }
@@ -76,12 +87,15 @@ impl<'c> Writing<'c> {
         self.texts(event, &row.texts)?;
         self.device(event)?;
         drift::take(self.conn, event)?;
+        self.marking.pass(self.conn, row.seq, at)?;
         if let Some(id) = event.request {
             let state = match self.requests.remove(&id) {
                 Some(request) => Some(request),
                 None if matches!(event.fact, Fact::RequestCreated { .. }) => None,
                 None => projection(self.conn, id)?,
             };
+            let went = || (state.as_ref().map(outcomes).unwrap_or_default(), Vec::new());
+            self.outcomes.entry(id).or_insert_with(went).1.push(row.seq);
             if let Some(request) = apply(state, event) {
                 self.requests.insert(id, request);
                 self.dirty.insert(id);
@@ -122,7 +136,8 @@ impl<'c> Writing<'c> {
                 self.device(event)?;
                 self.rebuilt.extend(event.request);
                 self.drifted |= about(&event.fact).is_some();
-                self.unindexed.push((row.seq, event.clone()));
+                self.stale.insert(row.seq / BLOCK);
+                self.unmarked = true;
                 self.changed = true;
             }
             Some(Readable { event, .. }) => self.erase(row.seq, event, &row.texts)?,
@@ -145,8 +160,7 @@ impl<'c> Writing<'c> {
             }
         }
         if gone {
-            self.conn.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([seq])?;
-            self.unindexed.push((seq, event.clone()));
+            self.stale.insert(seq / BLOCK);
             self.changed = true;
         }
         Ok(())
@@ -169,11 +183,11 @@ impl<'c> Writing<'c> {
         }
         for sql in [
             "DELETE FROM bodies WHERE seq = ?1",
-            "DELETE FROM search WHERE rowid = ?1",
             "UPDATE events SET at = NULL, kind = NULL, by = NULL, request = NULL WHERE seq = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([seq])?;
         }
+        self.stale.insert(seq / BLOCK);
         self.changed = true;
         Ok(())
     }
@@ -223,16 +237,58 @@ impl<'c> Writing<'c> {
         };
         let request = event.request.and_then(|id| self.requests.get(&id));
         let view = event_view(seq, event, request, &lens);
-        let mut words = view.sentence;
-        for word in [Some(&view.by), view.number.as_ref(), view.resource.as_ref(), view.role.as_ref()]
-            .into_iter()
-            .flatten()
-            .chain(view.texts.values())
-        {
-            words.push(' ');
-            words.push_str(word);
+        self.posting.event(seq, event, request, &view);
+        Ok(())
+    }
+
+    /// Makes a block of the index anew from what there is to read in it.
+    fn index_again(&mut self, block: u64) -> Result<(), Failure> {
+        drop_block(self.conn, block)?;
+        let mut statement =
+            self.conn.prepare_cached("SELECT seq, json FROM bodies WHERE seq >= ?1 AND seq < ?2")?;
+        let mut rows = statement.query(params![block * BLOCK, (block + 1) * BLOCK])?;
+        while let Some(row) = rows.next()? {
+            let (seq, json): (u64, String) = (row.get(0)?, row.get(1)?);
+            let event: Event = serde_json::from_str(&json).map_err(|_| Failure::from(Code::CacheBroken))?;
+            if let Some(id) = event.request {
+                if !self.requests.contains_key(&id)
+                    && let Some(request) = projection(self.conn, id)?
+                {
+                    self.requests.insert(id, request);
+                }
+                for went in self.requests.get(&id).map(outcomes).unwrap_or_default() {
+                    self.posting.add(seq, &went);
+                }
+            }
+            let mut texts = Vec::new();
+            for (_, digest) in event.fact.digests() {
+                let found = salted(self.conn, digest)?;
+                texts.extend(found.map(|t| (digest.clone(), t)));
+            }
+            self.index(seq, &event, &texts)?;
         }
-        self.search.execute(params![seq, words])?;
+        Ok(())
+    }
+
+    /// What a request's events are found by changes with how it goes.
+    fn index_outcome(&mut self, id: RequestId) -> Result<(), Failure> {
+        let Some((before, here)) = self.outcomes.remove(&id) else { return Ok(()) };
+        let now = self.requests.get(&id).map(outcomes).unwrap_or_default();
+        for seq in &here {
+            now.iter().for_each(|word| self.posting.add(*seq, word));
+        }
+        if before.is_empty() || before == now {
+            return Ok(());
+        }
+        let mut statement =
+            self.conn.prepare_cached("SELECT seq FROM events WHERE request = ?1 AND seq < ?2")?;
+        let first = here.first().copied().unwrap_or(0);
+        let mut rows = statement.query(params![id.0.as_bytes(), first])?;
+        while let Some(row) = rows.next()? {
+            let seq = row.get(0)?;
+            before.iter().filter(|w| !now.contains(w)).for_each(|word| self.posting.remove(seq, word));
+            now.iter().filter(|w| !before.contains(w)).for_each(|word| self.posting.add(seq, word));
+        }
         Ok(())
     }
 
@@ -243,6 +299,12 @@ impl<'c> Writing<'c> {
         }
         for id in std::mem::take(&mut self.rebuilt) {
             self.requests.remove(&id);
+            self.outcomes.remove(&id);
+            let mut statement = self.conn.prepare_cached("SELECT seq FROM events WHERE request = ?1")?;
+            let mut rows = statement.query([id.0.as_bytes()])?;
+            while let Some(row) = rows.next()? {
+                self.stale.insert(row.get::<_, u64>(0)? / BLOCK);
+            }
             match replay(self.conn, id, u64::MAX >> 1)? {
                 Some(request) => {
                     self.requests.insert(id, request);
@@ -255,14 +317,6 @@ impl<'c> Writing<'c> {
                         .execute([id.0.as_bytes()])?;
                 }
             }
-        }
-        for (seq, event) in std::mem::take(&mut self.unindexed) {
-            let mut texts = Vec::new();
-            for (_, digest) in event.fact.digests() {
-                let found = salted(self.conn, digest)?;
-                texts.extend(found.map(|t| (digest.clone(), t)));
-            }
-            self.index(seq, &event, &texts)?;
         }
         let mut put = self.conn.prepare_cached(
             "INSERT OR REPLACE INTO requests(id, number, state, by, resource, role, grant_id, grant_state, cause,
@@ -286,8 +340,30 @@ impl<'c> Writing<'c> {
                 json
             ])?;
         }
+        for id in std::mem::take(&mut self.dirty) {
+            self.index_outcome(id)?;
+        }
+        // What was shown before and is not now must leave no word behind, so whole blocks are made anew.
+        for block in std::mem::take(&mut self.stale) {
+            self.index_again(block)?;
+        }
+        self.posting.write(self.conn)?;
+        if self.unmarked {
+            mark_again(self.conn)?;
+        }
         Ok(self.changed)
     }
+}
+
+/// How a request went, as the terms its events are found by.
+fn outcomes(request: &Request) -> Vec<String> {
+    let grant = request.grant.as_ref();
+    let words = [
+        Some(word(&request.state)),
+        grant.map(|g| word(&g.state)),
+        grant.and_then(|g| g.end.as_ref()).map(|e| word(&e.cause)),
+    ];
+    words.into_iter().flatten().map(|w| outcome(&w)).collect()
 }
 
 /// A state as it stands on the wire.

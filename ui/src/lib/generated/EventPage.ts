@@ -9,4 +9,8 @@ items: Array<EventView>,
 /**
  * How many match in all.
  */
-total: number, };
+total: number, 
+/**
+ * There may be more, older ones: words in a row were looked for in the newest events that hold them all.
+ */
+capped: boolean, };

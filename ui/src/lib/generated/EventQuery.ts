@@ -2,7 +2,7 @@
 
 export type EventQuery = { 
 /**
- * Words, and `person:` `resource:` `kind:` `outcome:` `env:` `after:` `before:`.
+ * Words, and `person:` `resource:` `role:` `kind:` `outcome:` `env:` `after:` `before:`; `-` before what must not be.
  */
 text: string, 
 /**
