@@ -1,17 +1,19 @@
 # shellcheck shell=bash
 
+TOOLS_FUZZ=(cargo-fuzz@0.13.2)
+
 # Each target for so long, one after the other; what it found that is new stays in fuzz/corpus, as little of it as covers
 # the same.
 dev_fuzz() {
     need setup
     setup_programs
-    command -v rustup >/dev/null && rustup toolchain list | grep -q '^nightly' ||
+    cargo +nightly --version >/dev/null 2>&1 ||
         fail "Fuzzing takes a nightly Rust: rustup toolchain install nightly --profile minimal"
     setup_cargo_tools "${TOOLS_FUZZ[@]}"
     local seconds=60 targets=() target
     [ $# -gt 0 ] && case $1 in *[!0-9]*) targets=("$1") && shift ;; esac
     [ $# -gt 0 ] && seconds=$1
-    cd fuzz
+    cd fuzz || exit
     if [ ${#targets[@]} -eq 0 ]; then
         mapfile -t targets < <(cargo +nightly fuzz list)
     fi

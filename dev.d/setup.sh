@@ -11,7 +11,6 @@ APT_TARGETS=(postgresql mariadb-server openssh-server slapd ldap-utils pgbouncer
 # Built without optimisation: they run for seconds, and installing them takes a third of the time.
 TOOLS_TEST=(tauri-driver@2.1.0)
 TOOLS_CHECK=(cargo-machete@0.9.1 cargo-deny@0.18.9)
-TOOLS_FUZZ=(cargo-fuzz@0.13.2)
 
 setup_programs() {
     command -v cargo >/dev/null || fail "There is no Rust toolchain. Install one from https://rustup.rs and try again."
