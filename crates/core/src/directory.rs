@@ -43,6 +43,24 @@ impl Directory {
         Self { people, groups }
     }
 
+    /// What holds of a person from here on; `None`: nobody knows them. Answers what held before.
+    pub fn set(&mut self, id: PersonId, person: Option<Person>) -> Option<Person> {
+        let before = match person.clone() {
+            Some(person) => self.people.insert(id, person),
+            None => self.people.remove(&id),
+        };
+        for group in before.iter().flat_map(|p| &p.groups) {
+            if let Some(members) = self.groups.get_mut(group) {
+                members.remove(&id);
+            }
+        }
+        self.groups.retain(|_, members| !members.is_empty());
+        for group in person.iter().flat_map(|p| &p.groups) {
+            self.groups.entry(group.clone()).or_default().insert(id);
+        }
+        before
+    }
+
     pub fn get(&self, id: PersonId) -> Option<&Person> {
         self.people.get(&id)
     }
@@ -91,5 +109,24 @@ mod tests {
         assert_eq!(members(&["a", "b"]), ["1", "3"]);
         assert_eq!(members(&["c", "nobody"]), ["2"]);
         assert!(members(&[]).is_empty());
+    }
+
+    #[test]
+    fn one_at_a_time_is_the_same_as_all_at_once() {
+        let person = |id: u128, groups: &[&str]| Person {
+            id: PersonId(Uuid::from_u128(id)),
+            handle: id.to_string(),
+            name: id.to_string(),
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            auditor: false,
+            admin: false,
+        };
+        let mut directory = Directory::default();
+        let (first, later) = (person(1, &["a", "b"]), person(1, &["c"]));
+        assert_eq!(directory.set(first.id, Some(first.clone())), None);
+        assert_eq!(directory.set(later.id, Some(later.clone())), Some(first));
+        assert_eq!(directory, Directory::new([later.clone()]));
+        assert_eq!(directory.set(later.id, None), Some(later));
+        assert_eq!(directory, Directory::default());
     }
 }

@@ -24,6 +24,10 @@ pub const RULES: &[(&str, &str)] = &[
         "command-id",
         "A command has one event, or, when everything of a person ends, the events that follow from it: no id comes twice.",
     ),
+    (
+        "time",
+        "What was signed is no more than five minutes from the time of its event, give or take what clocks differ.",
+    ),
     ("head", "The head that the body names is one that the log had when it was signed. (Whole logs.)"),
     // People, devices, catalogues.
     ("person", "A person is recorded before anything else is said of them."),
