@@ -22,6 +22,7 @@ mod metrics;
 mod observe;
 mod peer;
 mod people;
+mod publish;
 mod reconcile;
 mod retention;
 pub mod revoke;

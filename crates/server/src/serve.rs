@@ -7,21 +7,16 @@ use crate::clock::{Clock, SteadyClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::connect::{self, Targets};
 use crate::gate::Gate;
-use crate::invite::EFFECTIVE_URL;
 use crate::limits::RateLimits;
 use crate::people::People;
 use crate::seen::{self, Held};
 use crate::signing::{KeyError, Signing, SigningError};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Change, Recorded, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
 use crate::{jobs, listen, reconcile, retention, router, signing};
 use gatepass_connectors::Connector;
-use gatepass_core::event::{By, Event, Fact};
-use gatepass_core::id::{CommandId, EventId};
-use gatepass_core::text::{Digest, SaltedText};
-use rand::RngCore as _;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -30,7 +25,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 /// How a server is started beside its configuration.
 #[derive(Default)]
@@ -210,7 +204,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (workers, drain) = (config.workers, config.drain);
     let clock = if given { Some(clock) } else { None };
     let (app, lock) = assemble(config, targets, clock, options.sqlite, stopping, true).await?;
-    when_there(|| publish(&app, &url)).await?;
+    when_there(|| publish::publish(&app, &url)).await?;
     if let Some(signing) = &app.signing
         && let Err(error) = signing.sign(&app).await
     {
@@ -346,56 +340,6 @@ pub(crate) async fn follow(app: App) {
         // It may also have left work to do.
         app.work.notify_one();
     }
-}
-
-/// Logs the catalogue when it is another than the one published last, and keeps where this server listens. Only at
-/// start: nodes with different catalogues, as during a rollout, do not answer each other for ever.
-async fn publish(app: &App, url: &str) -> Result<(), StoreError> {
-    const PUBLISHED: &str = "catalogue";
-    const WITH: &str = "document";
-    let keep = vec![(EFFECTIVE_URL, url.to_owned())];
-    let last = app.store.setting(PUBLISHED).await?.unwrap_or_default();
-    // The hash, which publication it was, and that it came with the catalogue itself.
-    let mut parts = last.split(' ');
-    let (hash, count) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("0"));
-    let same = hash == app.catalogue_hash.0 && parts.next() == Some(WITH);
-    if same || app.held.is() {
-        return app.commit(Change { settings: keep, ..Change::default() }).await.map(|_| ());
-    }
-    let count = count.parse::<u64>().unwrap_or(0) + 1;
-    let digest = Digest::of(format!("catalogue {count} {}", app.catalogue_hash.0).as_bytes());
-    // Of several nodes that start at once with the same news, one tells it.
-    let id = CommandId(Uuid::from_u128(u128::from_str_radix(&digest.0[..32], 16).unwrap_or(0)));
-    let mut change = Change {
-        command: Some(Recorded { id, digest, request: None }),
-        settings: keep.clone(),
-        ..Change::default()
-    };
-    let words = catalogue_document(app)?;
-    let document = words.digest();
-    change.texts.extend(document.clone().map(|digest| (digest, words)));
-    change.settings.push((PUBLISHED, format!("{} {count} {WITH}", app.catalogue_hash.0)));
-    change.events.push(Event {
-        id: EventId(Uuid::now_v7()),
-        at: app.clock.now(),
-        by: By::Gatepass,
-        request: None,
-        fact: Fact::CataloguePublished { catalogue: app.catalogue_hash.clone(), document },
-        command: None,
-    });
-    match app.commit(change).await {
-        Err(StoreError::Repeated(_)) => app.commit(Change { settings: keep, ..Change::default() }).await,
-        other => other,
-    }
-    .map(|_| ())
-}
-
-/// What everybody checks decisions by: the bytes that the catalogue's hash is over.
-fn catalogue_document(app: &App) -> Result<SaltedText, StoreError> {
-    let text = serde_json::to_string(&app.catalogue).map_err(|e| StoreError::Failed(e.to_string()))?;
-    let mut salt = [0; 16];
-    rand::rngs::OsRng.fill_bytes(&mut salt);
-    Ok(SaltedText::new(salt, text))
 }
 
 /// One server per data directory. SQLite's own lock ends with the process, however it ends.

@@ -354,6 +354,9 @@ password_file = "./service-password"
 direct = "LISTENING"
 connections = 8
 
+[log]
+key_file = "./log.key"
+
 [[target]]
 id = "orders-pg"
 kind = "postgres"

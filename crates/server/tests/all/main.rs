@@ -29,6 +29,7 @@ mod redacted;
 mod requests;
 mod restart;
 mod sessions;
+mod signing;
 mod ssh;
 mod store;
 mod store_texts;

@@ -37,6 +37,8 @@ mod requests;
 mod restart;
 #[path = "../all/sessions.rs"]
 mod sessions;
+#[path = "../all/signing.rs"]
+mod signing;
 #[path = "../all/ssh.rs"]
 mod ssh;
 #[path = "../all/stream.rs"]

@@ -6,6 +6,12 @@
 //! The files may be some seconds behind, and are never ahead of what is durable. Copied back together with the database
 //! they know nothing; then devices, which sign what they saw, are the witnesses.
 
+mod held;
+mod note;
+
+pub use held::{Held, WHAT};
+pub use note::{keep_note, note, note_file};
+
 use crate::Time;
 use crate::app::App;
 use crate::clock::uptime;
@@ -13,24 +19,18 @@ use crate::log::{Needed, goes_on, went_on};
 use crate::store::{Change, Recorded, Store, StoreError};
 use chrono::TimeDelta;
 use gatepass_core::event::{By, Event, Fact};
-use gatepass_core::id::{CommandId, EventId, PersonId};
+use gatepass_core::id::{CommandId, EventId};
 use gatepass_core::text::Digest;
 use gatepass_core::wire::Head;
 use gatepass_log::{LogKey, Nodes, consistency, head_of};
+use note::{give_up_note, keep_whole};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 
 const FILE: &str = "seen.json";
-const NOTE: &str = "checkpoint";
-/// What the log was signed as before somebody gave that up.
-const GIVEN_UP: &str = "checkpoint.given-up";
 /// How far behind the file may be. One flush of the disk each time; a log that is lost is longer than that.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -48,79 +48,6 @@ pub struct Seen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovered: Option<Head>,
 }
-
-/// What a node may not write, and why.
-#[derive(Default)]
-pub struct Held {
-    data: PathBuf,
-    lost: Mutex<Option<Head>>,
-    claims: Mutex<BTreeMap<PersonId, Head>>,
-}
-
-impl Held {
-    pub fn new(data: &Path, lost: Option<Head>) -> Self {
-        let held = Self { data: data.to_owned(), ..Self::default() };
-        *locked(&held.lost) = lost;
-        held.tell();
-        held
-    }
-
-    /// Whether anything may be written to the log.
-    pub fn is(&self) -> bool {
-        locked(&self.lost).is_some()
-    }
-
-    /// The log does not have this any more.
-    pub fn lose(&self, lost: Head) {
-        *locked(&self.lost) = Some(lost);
-        self.tell();
-    }
-
-    fn tell(&self) {
-        let lost = locked(&self.lost).clone();
-        metrics::gauge!("gatepass_log_held").set(if lost.is_some() { 1.0 } else { 0.0 });
-        if let Some(lost) = lost {
-            tracing::error!(seen = lost.size, root = lost.root.0, alarm = true, "{}", WHAT);
-        }
-    }
-
-    /// A device signed that it saw this. Answers whether the log has it. One person's word holds nobody else up; the word
-    /// of two does.
-    pub async fn claimed(
-        &self,
-        store: &dyn Store,
-        person: PersonId,
-        head: &Head,
-    ) -> Result<bool, StoreError> {
-        // What another node wrote may not have been heard of here.
-        if head.size <= *store.heads().borrow() || head.size <= store.head().await?.size {
-            return Ok(true);
-        }
-        tracing::error!(%person, seen = head.size, alarm = true, "a device saw more of the log than there is");
-        metrics::counter!("gatepass_log_missed_total").increment(1);
-        let claimed = {
-            let mut claims = locked(&self.claims);
-            claims.insert(person, head.clone());
-            if claims.len() < 2 { None } else { claims.values().max_by_key(|h| h.size).cloned() }
-        };
-        if let Some(lost) = claimed
-            && !self.is()
-        {
-            // So that it is known after a restart as well.
-            let at = read(&self.data).map_or(Time::default(), |s| s.at);
-            if let Err(error) = write(&self.data, &Seen::now(Some(lost.clone()), at)) {
-                tracing::error!(%error, "what devices saw could not be kept");
-            }
-            self.lose(lost);
-        }
-        Ok(false)
-    }
-}
-
-/// What to do, wherever it is said.
-pub const WHAT: &str = "the log is shorter than it was, or another: an old copy of the database was put in its place. \
-Nothing is written until this is settled; accesses end all the same. Put the newest copy back, or, if there is none, run \
-“gatepass-server log recover” and start the server again";
 
 impl Seen {
     fn now(head: Option<Head>, at: Time) -> Self {
@@ -159,35 +86,6 @@ pub fn read(data: &Path) -> Option<Seen> {
 
 fn write(data: &Path, seen: &Seen) -> std::io::Result<()> {
     keep_whole(data, FILE, &serde_json::to_vec(seen)?)
-}
-
-/// Whole or not at all, whoever else writes it at the same moment.
-fn keep_whole(data: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
-    let mut file = tempfile::Builder::new().prefix(&format!("{name}.unfinished-")).tempfile_in(data)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(data.join(name))?;
-    File::open(data)?.sync_all()
-}
-
-/// Where the newest head that this node signed is.
-pub fn note_file(data: &Path) -> PathBuf {
-    data.join(NOTE)
-}
-
-/// The newest head that this node signed.
-pub fn note(data: &Path) -> std::io::Result<Option<String>> {
-    match fs::read_to_string(note_file(data)) {
-        Ok(note) => Ok(Some(note)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Durable when it answers.
-pub fn keep_note(data: &Path, note: &str) -> std::io::Result<()> {
-    keep_whole(data, NOTE, note.as_bytes())
 }
 
 /// How late it is at least, as this node knew it.
@@ -272,14 +170,6 @@ pub async fn sign_anew(store: &dyn Store, data: &Path, key: &LogKey) -> Result<(
         .map_err(|e| StoreError::Failed(format!("{} cannot be written: {e}", data.display())))
 }
 
-/// Kept aside: whoever asks what was given up finds it signed.
-fn give_up_note(data: &Path) -> std::io::Result<()> {
-    match fs::rename(data.join(NOTE), data.join(GIVEN_UP)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
 /// A backup, of which `nodes` are, was put in the place of the data by an admin, who was told what is lost.
 pub fn restored(data: &Path, head: &Head, nodes: &dyn Nodes) -> std::io::Result<()> {
     let (before, seen) = (read(data), known(data));
@@ -346,13 +236,10 @@ pub async fn follow(app: App) {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::note::GIVEN_UP;
     use super::*;
     use gatepass_log::{Hash, Tree};
 
