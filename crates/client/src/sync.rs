@@ -45,11 +45,12 @@ impl Client {
         let mut told = joined.syncing.lock().await;
         let result = self.pull(&joined).await;
         self.contact(result.as_ref().err());
+        let tidied = self.tidy_texts(&joined).await;
         let announced = self.announce(&joined, &mut told).await;
         // After telling: a file that reaches the disk takes its time.
         self.witnessed(&joined).await?;
         self.tidy_ssh().await;
-        result.and(announced)
+        result.and(tidied).and(announced)
     }
 
     /// Notes how a contact with the server went.
@@ -119,6 +120,16 @@ impl Client {
             ahead = next.filter(|_| position.cursor == last);
             cursor = position.cursor;
         }
+    }
+
+    /// Has texts go that were kept for long enough, and what is left of people who were erased; with the server gone, too.
+    async fn tidy_texts(&self, joined: &Arc<Joined>) -> Result<(), Failure> {
+        let now = joined.api.now();
+        blocking(&joined.cache, move |cache| {
+            cache.reword(now)?;
+            cache.expire(now).map(|_| ())
+        })
+        .await
     }
 
     async fn finished(&self, joined: &Arc<Joined>, size: u64) -> Result<(), Failure> {

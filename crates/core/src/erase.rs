@@ -5,14 +5,21 @@ use crate::id::PersonId;
 use crate::text::Digest;
 use std::collections::BTreeSet;
 
-/// Whether an event is by a person or about them, so that its texts are what they wrote, what they are called, or why
-/// everything of theirs ended.
-pub fn concerns(event: &Event, person: PersonId) -> bool {
-    event.by.person() == Some(person) || about(&event.fact) == Some(person)
+/// How the handle of somebody who was erased begins. Nobody else is given one like it.
+pub const HANDLE: &str = "erased-";
+
+/// Whether this is the handle of somebody who was erased.
+pub fn is_erased(handle: &str) -> bool {
+    handle.starts_with(HANDLE)
 }
 
-/// Whom the texts of a fact are about.
-pub fn about(fact: &Fact) -> Option<PersonId> {
+/// Whose texts stand with an event: who wrote them, and whom they are about. What they are called, or why everything of
+/// theirs ended, is theirs whoever wrote it.
+pub fn whose(event: &Event) -> impl Iterator<Item = PersonId> {
+    [event.by.person(), about(&event.fact)].into_iter().flatten()
+}
+
+fn about(fact: &Fact) -> Option<PersonId> {
     match fact {
         Fact::PersonRecorded { person, .. }
         | Fact::DeviceEnrolled { person, .. }
@@ -37,10 +44,7 @@ impl Erasing {
     /// Whether the texts of this event go.
     pub fn takes(&mut self, event: &Event) -> bool {
         let digests = event.fact.digests();
-        let theirs = [event.by.person(), about(&event.fact)]
-            .into_iter()
-            .flatten()
-            .any(|person| self.people.contains(&person));
+        let theirs = whose(event).any(|person| self.people.contains(&person));
         if theirs {
             self.digests.extend(digests.iter().map(|(_, digest)| (*digest).clone()));
         }

@@ -1,9 +1,8 @@
 //! How long texts are kept, per kind of event. The events themselves stay: they hold no names and no free text.
 
 use crate::Time;
-use crate::drift::Drift;
 use crate::request::Request;
-use crate::wire::{DriftState, RequestState};
+use crate::wire::RequestState;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,14 +76,10 @@ impl Retention {
     }
 }
 
-/// Whether nothing is left to happen to a request and its access: until then its texts are kept, however old.
+/// Whether nothing is left to happen to a request and its access: until then its texts are kept, however old. In the same
+/// way, what no grant explains is called by its name for as long as it is there.
 pub fn request_over(request: &Request) -> bool {
     request.state != RequestState::Pending && request.grant.as_ref().is_none_or(|grant| grant.over())
-}
-
-/// As [`request_over`]: what no grant explains is called by its name for as long as it is there.
-pub fn drift_over(drift: &Drift) -> bool {
-    drift.state == DriftState::Gone
 }
 
 #[cfg(test)]

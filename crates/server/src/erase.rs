@@ -4,7 +4,7 @@ use crate::Time;
 use crate::people::Snapshot;
 use crate::store::{Change, Erased, Position, Store, StoreError};
 use gatepass_core::directory::Person;
-use gatepass_core::erase::Erasing;
+use gatepass_core::erase::{Erasing, HANDLE, is_erased};
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{EventId, PersonId};
 use gatepass_core::text::{Digest, SaltedText, Texts, visible};
@@ -13,18 +13,12 @@ use rand::rngs::OsRng;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// What an erased person is called from then on; their handle begins with [`HANDLE`].
+/// What an erased person is called from then on.
 const NAME: &str = "Erased person";
-const HANDLE: &str = "erased-";
 /// Read at once.
 const STEP: usize = 2_000;
 /// How often it is begun again because something of theirs changed meanwhile.
 const TRIES: usize = 64;
-
-/// Whether this is the handle of somebody who was erased.
-pub fn is_erased(handle: &str) -> bool {
-    handle.starts_with(HANDLE)
-}
 
 /// What goes, as `erase --json` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -2,10 +2,10 @@
 
 use crate::Time;
 use crate::config::Config;
-use crate::erase;
 use crate::store::{Change, Invite, Store, StoreError};
 use chrono::TimeDelta;
 use gatepass_core::directory::Person;
+use gatepass_core::erase;
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{EventId, PersonId};
 use gatepass_core::text::{Digest, SaltedText, Texts, visible};

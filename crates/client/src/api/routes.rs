@@ -4,6 +4,7 @@ use super::answer::{read, refused, unreachable};
 use super::{Api, Hints};
 use crate::ui::Failure;
 use gatepass_core::id::{DriftId, GrantId, PersonId, RequestId};
+use gatepass_core::retention::Retention;
 use gatepass_core::text::Digest;
 use gatepass_core::wire::{
     Accepted, Ask, CatalogueDocument, DriftView, EnrollSubmit, Enrolled, GrantView, Head, Marked, Me, Page,
@@ -46,6 +47,8 @@ pub(crate) struct RawPage {
     pub catalogue: Digest,
     pub directory: Digest,
     pub scope: Digest,
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use crate::api::{RawEntry, RawPage};
 use crate::ui::Failure;
 use gatepass_core::Code;
 use gatepass_core::event::Event;
+use gatepass_core::retention::Retention;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::Head;
 use gatepass_log::{Hash, canonical};
@@ -55,6 +56,7 @@ pub(crate) struct Checked {
     pub scope: Digest,
     pub catalogue: Digest,
     pub directory: Digest,
+    pub retention: Retention,
 }
 
 pub(crate) struct Row {
@@ -72,7 +74,12 @@ pub(crate) struct Readable {
 
 /// The outer error is ours (the page can't be understood), the inner the log's.
 pub(crate) fn check(after: u64, page: RawPage) -> Result<Result<Checked, Breach>, Failure> {
-    let RawPage { entries, head, checkpoint, scope, catalogue, directory, .. } = page;
+    let signed = page.checkpoint.clone();
+    Ok(checked(after, page)?.map_err(|breach| Breach { got_note: signed, ..breach }))
+}
+
+fn checked(after: u64, page: RawPage) -> Result<Result<Checked, Breach>, Failure> {
+    let RawPage { entries, head, checkpoint, scope, catalogue, directory, retention, .. } = page;
     for (expected, entry) in (after + 1..).zip(&entries) {
         if entry.seq != expected {
             let what = format!("The server’s log has position {} where {expected} belongs.", entry.seq);
@@ -99,7 +106,7 @@ pub(crate) fn check(after: u64, page: RawPage) -> Result<Result<Checked, Breach>
         }
         (Err(breach), _) | (_, Err(breach)) => return Ok(Err(breach)),
     };
-    Ok(Ok(Checked { after, rows, head, checkpoint, scope, catalogue, directory }))
+    Ok(Ok(Checked { after, rows, head, checkpoint, scope, catalogue, directory, retention }))
 }
 
 fn rows(entries: Vec<RawEntry>) -> Result<Result<Vec<Row>, Breach>, Failure> {

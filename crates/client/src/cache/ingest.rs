@@ -3,7 +3,7 @@
 use super::check::{Breach, Checked};
 use super::signed::{Behind, Signing, last_head, last_note};
 use super::write::Writing;
-use super::{Cache, clear_meta, meta, nodes, set_meta};
+use super::{Cache, clear_meta, expire, meta, nodes, set_meta};
 use crate::profile::Witness;
 use crate::ui::Failure;
 use gatepass_core::text::Digest;
@@ -106,7 +106,7 @@ impl Cache {
         let Some(documents) = self.documents_with(&tx)? else {
             return Err(Failure::new(Code::CacheBroken, "The catalogue is missing in the local cache."));
         };
-        let Checked { after, rows, head, checkpoint, scope, .. } = page;
+        let Checked { after, rows, head, checkpoint, scope, retention, .. } = page;
         let told = |breach: Breach| -> Result<Ingested, Failure> {
             // Both sides as the log signed them.
             let seen_note = last_note(&tx, witness)?;
@@ -150,6 +150,7 @@ impl Cache {
             }
         }
         progress(&tx, resync, last, held, full, &scope)?;
+        expire::take(&tx, &retention)?;
         if changed || tree.size() > held {
             count(&tx, "changes")?;
         }
@@ -159,6 +160,12 @@ impl Cache {
         tx.commit()?;
         Ok(Ingested::Done(behind))
     }
+}
+
+/// Says that what was there before is shown otherwise.
+pub(super) fn rewritten(tx: &Connection) -> Result<(), Failure> {
+    count(tx, "changes")?;
+    count(tx, "rewritten")
 }
 
 fn count(tx: &Connection, name: &str) -> Result<(), Failure> {
@@ -180,6 +187,7 @@ fn progress(
         }
         Some(_) if last >= held || rows == 0 => {
             clear_meta(tx, "resync")?;
+            expire::again(tx)?;
             set_meta(tx, "scope", scope)
         }
         Some(_) => set_meta(tx, "resync", &Resync { cursor: last, scope: Some(scope.clone()) }),

@@ -5,6 +5,8 @@ mod check;
 mod detail;
 mod documents;
 mod drift;
+mod erase;
+mod expire;
 mod ingest;
 mod list;
 mod nodes;

@@ -2,6 +2,7 @@
 
 use super::Cache;
 use super::documents::Documents;
+use super::erase::Kept;
 use super::write::{digest_bytes, replay};
 use crate::ui::Failure;
 use gatepass_core::event::{Event, Fact};
@@ -26,6 +27,7 @@ const RECENT: usize = 5;
 pub(super) struct Seen<'c> {
     conn: &'c Connection,
     documents: Arc<Documents>,
+    kept: Kept,
     now: Time,
 }
 
@@ -68,7 +70,9 @@ impl Seen<'_> {
             Some(id) => projection(self.conn, id)?,
             None => None,
         };
-        Ok(self.lens(|lens| event_view(seq, event, request.as_ref(), lens)))
+        let mut view = self.lens(|lens| event_view(seq, event, request.as_ref(), lens));
+        self.kept.mark(self.conn, &mut view, event, request.as_ref(), self.now)?;
+        Ok(view)
     }
 }
 
@@ -121,7 +125,8 @@ impl Cache {
     ) -> Result<Option<T>, Failure> {
         let conn = self.reader();
         let Some(documents) = self.documents_with(&conn)? else { return Ok(None) };
-        look(&Seen { conn: &conn, documents, now }, &conn).map(Some)
+        let kept = Kept::read(&conn)?;
+        look(&Seen { conn: &conn, documents, kept, now }, &conn).map(Some)
     }
 
     /// All that are open, and the newest [`LIST`] of the others; newest first.

@@ -54,7 +54,7 @@ pub(super) fn connect(path: &Path, key: &[u8; 32]) -> rusqlite::Result<Connectio
     conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -32768;",
+         PRAGMA cache_size = -32768; PRAGMA secure_delete = ON;",
     )?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
@@ -89,6 +89,7 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
         _ => return Err(rusqlite::Error::InvalidQuery),
     }
     tx.execute_batch(super::drift::TABLE)?;
+    tx.execute_batch(super::erase::TABLE)?;
     tx.commit()
 }
 

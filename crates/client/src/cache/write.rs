@@ -3,6 +3,7 @@
 use super::check::{Breach, Readable, Row};
 use super::documents::Documents;
 use super::drift;
+use super::erase::{self, Erased};
 use super::place::{Marking, mark_again};
 use super::positions::BLOCK;
 use super::postings::{Posting, drop_block, outcome};
@@ -44,6 +45,9 @@ pub(super) struct Writing<'c> {
     drifted: bool,
     /// Events came into sight before others that are marked.
     unmarked: bool,
+    erased: Erased,
+    /// Somebody was erased, whose texts may be here.
+    erasing: bool,
     changed: bool,
 }
 
@@ -68,6 +72,8 @@ impl<'c> Writing<'c> {
             stale: BTreeSet::new(),
             drifted: false,
             unmarked: false,
+            erased: Erased::read(conn)?,
+            erasing: false,
             changed: false,
         })
     }
@@ -84,7 +90,8 @@ impl<'c> Writing<'c> {
         let at = event.at.timestamp_millis();
         self.event.execute(params![row.seq, leaf, at, event.fact.kind(), by, request])?;
         self.body.execute(params![row.seq, json])?;
-        self.texts(event, &row.texts)?;
+        let texts = self.theirs(row, event)?;
+        self.texts(event, texts)?;
         self.device(event)?;
         drift::take(self.conn, event)?;
         self.marking.pass(self.conn, row.seq, at)?;
@@ -101,7 +108,18 @@ impl<'c> Writing<'c> {
                 self.dirty.insert(id);
             }
         }
-        self.index(row.seq, event, &row.texts)
+        self.index(row.seq, event, texts)
+    }
+
+    /// The texts of an event that are to be kept: none of somebody who was erased since.
+    fn theirs<'r>(&mut self, row: &'r Row, event: &Event) -> Result<&'r [(Digest, SaltedText)], Failure> {
+        self.erasing |= erase::take(self.conn, &mut self.erased, row.seq, event)?;
+        Ok(if self.erased.at(row.seq, event).is_some() { &[] } else { &row.texts })
+    }
+
+    /// Has a block of the index made anew.
+    pub fn reindex(&mut self, block: u64) {
+        self.stale.insert(block);
     }
 
     /// A position already held, in a resync: the leaf must be the same; what may be read may have changed.
@@ -132,7 +150,8 @@ impl<'c> Writing<'c> {
                     )?
                     .execute(params![row.seq, at, event.fact.kind(), by, request])?;
                 self.body.execute(params![row.seq, json])?;
-                self.texts(event, &row.texts)?;
+                let texts = self.theirs(row, event)?;
+                self.texts(event, texts)?;
                 self.device(event)?;
                 self.rebuilt.extend(event.request);
                 self.drifted |= about(&event.fact).is_some();
@@ -140,7 +159,10 @@ impl<'c> Writing<'c> {
                 self.unmarked = true;
                 self.changed = true;
             }
-            Some(Readable { event, .. }) => self.erase(row.seq, event, &row.texts)?,
+            Some(Readable { event, .. }) => {
+                let texts = self.theirs(row, event)?;
+                self.erase(row.seq, event, texts)?;
+            }
             None if had => self.forget(row.seq)?,
             None => {}
         }
@@ -294,6 +316,10 @@ impl<'c> Writing<'c> {
 
     /// Answers whether a resync changed anything.
     pub fn finish(mut self) -> Result<bool, Failure> {
+        if self.erasing {
+            erase::texts(self.conn)?;
+            self.changed = true;
+        }
         if self.drifted {
             drift::rebuild(self.conn)?;
         }

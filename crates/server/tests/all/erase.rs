@@ -1,8 +1,9 @@
 use chrono::TimeDelta;
+use gatepass_core::erase::is_erased;
 use gatepass_core::event::Fact;
 use gatepass_core::wire::{Accepted, LogPage, PeopleDocument};
 use gatepass_log::{Tree, leaf_hash};
-use gatepass_server::erase::{EraseError, Gone, at_console, is_erased};
+use gatepass_server::erase::{EraseError, Gone, at_console};
 use gatepass_server::revoke;
 use gatepass_server::store::Store;
 use gatepass_server::testing::{CATALOGUE, PATIENCE, Setup, Someone, TestClock, TestServer};
