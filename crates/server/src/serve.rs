@@ -15,7 +15,7 @@ use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::{jobs, listen, reconcile, retention, router, signing};
+use crate::{jobs, listen, publish, reconcile, retention, router, signing};
 use gatepass_connectors::Connector;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
