@@ -49,7 +49,7 @@ async fn head(place: &Place) -> Head {
 
 fn tool(place: &Place, verb: &str) -> (bool, String) {
     let mut command = Command::new(bins::path("gatepass-server"));
-    let output = command.arg(verb).arg("--config").arg(&place.nodes[0].config).output().unwrap();
+    let output = command.args(verb.split(' ')).arg("--config").arg(&place.nodes[0].config).output().unwrap();
     let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
     (output.status.success(), said.concat())
 }
@@ -78,7 +78,7 @@ async fn an_old_copy_of_the_database_is_not_written_on() {
     place.serve(0, &[]);
     assert_eq!(write(&place).await, (409, "log_held".to_owned()));
     let log = place.nodes[0].process().log();
-    assert!(log.contains("gatepass-server recover"), "it says what to do: {log}");
+    assert!(log.contains("gatepass-server log recover"), "it says what to do: {log}");
     assert_eq!(place.metric(0, "gatepass_log_held").await, 1.0);
     let invite = Command::new(bins::path("gatepass-server"))
         .args(["invite", "--person", "mara", "--name", "Mara", "--config"])
@@ -86,9 +86,9 @@ async fn an_old_copy_of_the_database_is_not_written_on() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&invite.stderr).into_owned();
-    assert!(!invite.status.success() && said.contains("gatepass-server recover"), "{said}");
+    assert!(!invite.status.success() && said.contains("gatepass-server log recover"), "{said}");
     let (well, said) = tool(&place, "doctor");
-    assert!(!well && said.contains("gatepass-server recover"), "{said}");
+    assert!(!well && said.contains("gatepass-server log recover"), "{said}");
     // Access ends all the same: what is due, and what nobody knows of any more.
     place.gone().await;
     let (holder, other) = (holder.seen().await, other.seen().await);
@@ -98,7 +98,7 @@ async fn an_old_copy_of_the_database_is_not_written_on() {
 
     // The newest copy is lost: somebody who may says how it goes on.
     stop(&mut place);
-    let (done, said) = tool(&place, "recover");
+    let (done, said) = tool(&place, "log recover");
     assert!(done && said.contains(&format!("It had {} events", lost.size)), "{said}");
     place.serve(0, &[]);
     assert_eq!(write(&place).await.0, 201);
@@ -106,7 +106,7 @@ async fn an_old_copy_of_the_database_is_not_written_on() {
     let bodies = place.bodies().await;
     let told: Vec<&String> = bodies.iter().filter(|b| b.contains("log.recovered")).collect();
     assert!(matches!(told[..], [one] if one.contains(&lost.root.0)), "{told:?}");
-    let (well, said) = tool(&place, "recover");
+    let (well, said) = tool(&place, "log recover");
     assert!(well && said.contains("nothing to recover"), "{said}");
 }
 
@@ -139,7 +139,7 @@ async fn an_old_copy_of_everything_is_told_by_devices() {
     place.serve(0, &[]);
     assert_eq!(write(&place).await, (409, "log_held".to_owned()));
     stop(&mut place);
-    assert!(tool(&place, "recover").0);
+    assert!(tool(&place, "log recover").0);
     place.serve(0, &[]);
     assert_eq!(write(&place).await.0, 201);
     eventually("it is told in the log", async || {
