@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use gatepass_core::duration;
 use gatepass_core::id::{DriftId, parse_number};
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// Just-in-time access: ask, decide, use, give back.
@@ -216,6 +217,18 @@ pub enum Audit {
     Show {
         #[arg(value_name = "N")]
         seq: u64,
+    },
+    /// Check everything again, offline: the local copy, or an exported bundle
+    Verify {
+        /// A bundle, as `audit export` writes it; needs no server and no profile
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// What shows that the server's log contradicts itself, for others
+    Evidence {
+        /// Where to write it; stdout unless given
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
     },
 }
 

@@ -5,6 +5,7 @@ mod exit;
 mod revoke_all;
 mod run;
 mod show;
+mod verify;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;

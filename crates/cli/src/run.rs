@@ -4,6 +4,7 @@ use crate::args::{Audit, Cli, Command, Drift, DriftArgs, GrantsArgs, RequestArgs
 use crate::exit::{DENIED, DONE, FAILED, TOO_LATE, Trouble, code};
 use crate::revoke_all;
 use crate::show;
+use crate::verify;
 use gatepass_client::ui::{DecisionDraft, EventQuery, Failure};
 use gatepass_client::{Client, GrantScope, Invite, KeyStore, Profile, RequestScope, Topic, Waited};
 use gatepass_core::Code;
@@ -47,6 +48,12 @@ fn failed(message: String) -> Trouble {
 
 pub async fn run(cli: Cli) -> Done {
     let out = Out { json: cli.json };
+    // Needs nothing but the file.
+    if let Command::Audit { command: Audit::Verify { file: Some(path) } } = &cli.command {
+        let verdict = verify::file(path)?;
+        out.print(&verdict, verify::said)?;
+        return Ok(verdict.exit());
+    }
     let profile = Profile::named(&cli.profile).map_err(usage)?;
     let keystore = KeyStore::from_env().map_err(usage)?;
     let joins = matches!(cli.command, Command::Join { .. });
@@ -217,6 +224,20 @@ async fn credential(client: &Client, out: &Out, id: &str) -> Done {
 }
 
 async fn audit(client: &Client, out: &Out, command: Audit) -> Done {
+    // These look at what is here, not at what the server says now.
+    match &command {
+        Audit::Verify { .. } => {
+            let verdict = verify::copy(client).await?;
+            out.print(&verdict, verify::said)?;
+            return Ok(verdict.exit());
+        }
+        Audit::Evidence { file } => return evidence(client, out, file.as_deref()).await,
+        Audit::List { .. }
+        | Audit::Search { .. }
+        | Audit::Show { .. }
+        | Audit::Export(_)
+        | Audit::Review(_) => {}
+    }
     let stale = match client.sync_now().await {
         Ok(_) => DONE,
         Err(failure) if failure.code == Code::NotJoined => return Err(failure.into()),
@@ -232,7 +253,7 @@ async fn audit(client: &Client, out: &Out, command: Audit) -> Done {
             if failure.code == Code::Unreachable { DONE } else { code(failure.code) }
         }
     };
-    match command {
+    let done = match command {
         Audit::List { limit } => out.print(events(client, "", limit).await?.as_slice(), show::events)?,
         Audit::Search { query, limit } => {
             let found = events(client, &query.join(" "), limit).await;
@@ -256,8 +277,43 @@ async fn audit(client: &Client, out: &Out, command: Audit) -> Done {
             rest.remove("event");
             out.print(&Flat { event: detail.event, rest }, |_| text)?
         }
+        Audit::Export(args) => match export::export(client, &args).await? {
+            Some(done) => {
+                out.print(&done, export::said)?;
+                done.exit()
+            }
+            None => DONE,
+        },
+        Audit::Review(args) => match export::review(client, &args).await? {
+            Some(done) => {
+                out.print(&done, export::said)?;
+                done.exit()
+            }
+            None => DONE,
+        },
+        Audit::Verify { .. } | Audit::Evidence { .. } => DONE,
     };
-    Ok(stale)
+    Ok(if done == DONE { stale } else { done })
+}
+
+/// The file itself is the document, so without one stdout is the same with `--json`.
+async fn evidence(client: &Client, out: &Out, file: Option<&std::path::Path>) -> Done {
+    match verify::evidence(client, file).await? {
+        Some(text) if file.is_none() => {
+            let mut stdout = std::io::stdout().lock();
+            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            Ok(DONE)
+        }
+        Some(_) => {
+            let path = file.map_or_else(String::new, |f| f.display().to_string());
+            out.print(&serde_json::json!({"evidence": path}), |_| format!("The evidence is in {path}.\n"))
+        }
+        None => {
+            let none =
+                "The server’s log has not contradicted what this device saw; there is nothing to show.\n";
+            out.print(&serde_json::json!({"evidence": null}), |_| none.to_owned())
+        }
+    }
 }
 
 /// Pages of the local log until `limit` or the end.

@@ -64,6 +64,7 @@ pub(crate) struct Health {
 
 /// What there is once a server was joined.
 pub(crate) struct Joined {
+    pub profile: Profile,
     pub device: Device,
     pub secrets: Secrets,
     pub api: Arc<Api>,
@@ -334,6 +335,7 @@ impl Client {
         let api = Api::new(base, device.id, secrets.signing(), inner.clock.clone(), offset)?;
         let pinned = crate::witness::pinned(&device)?;
         let joined = Arc::new(Joined {
+            profile: inner.profile.clone(),
             device,
             secrets,
             api: Arc::new(api),

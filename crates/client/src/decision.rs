@@ -39,7 +39,7 @@ impl Client {
     /// fails when the server is out of reach (`unreachable`) or the log contradicted itself (`not_verified`).
     pub async fn prepare_decision(&self, draft: DecisionDraft) -> Result<Prepared, Failure> {
         let joined = self.joined()?;
-        joined.trusted(self)?;
+        joined.trusted()?;
         let known = self.request(draft.request).await;
         if !self.health().online || known.is_err() {
             self.sync().await?;
@@ -82,7 +82,7 @@ impl Client {
     /// nothing is kept for later.
     pub async fn send_prepared(&self, id: &str) -> Result<RequestView, Failure> {
         let joined = self.joined()?;
-        joined.trusted(self)?;
+        joined.trusted()?;
         let id: CommandId = id.parse().map_err(|_| Failure::from(Code::NotFound))?;
         let draft = joined.drafts.take_to_send(id, joined.api.now())?;
         let command = joined.api.sign(draft.body.command.kind(), &draft.body)?;

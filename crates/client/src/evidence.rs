@@ -91,6 +91,11 @@ impl Client {
         }))
     }
 
+    /// The key of the log that this device keeps.
+    pub fn log_key(&self) -> Result<Option<String>, Failure> {
+        Ok(self.joined()?.log.get().map(|log| log.vkey().to_owned()))
+    }
+
     /// The contradiction as a JSON file for others; `None` when there is none. Works without the server, but looks once
     /// more at what it shows where that was not had before.
     pub async fn evidence(&self) -> Result<Option<String>, Failure> {

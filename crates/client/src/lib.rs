@@ -34,4 +34,5 @@ pub use invite::Invite;
 pub use keys::KeyStore;
 pub use notice::Notice;
 pub use profile::{DEFAULT as DEFAULT_PROFILE, Device, Profile};
+pub use verify::verify_bundle;
 pub use wait::Waited;

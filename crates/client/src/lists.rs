@@ -161,11 +161,11 @@ impl Client {
 
 impl Joined {
     /// Refused once the log contradicted itself.
-    pub(crate) fn trusted(&self, client: &Client) -> Result<(), Failure> {
-        match client.0.profile.mismatch()? {
+    pub(crate) fn trusted(&self) -> Result<(), Failure> {
+        match self.profile.mismatch()? {
             None => Ok(()),
             Some(mismatch) => {
-                let message = format!("{} Deciding is off on this device.", mismatch.what);
+                let message = format!("{} This device signs nothing any more.", mismatch.what);
                 Err(Failure::new(Code::NotVerified, message))
             }
         }

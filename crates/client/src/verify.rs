@@ -2,8 +2,10 @@
 
 use crate::cache::{Against, Breach, Progress, Running, blocking};
 use crate::client::{Client, Topic};
-use crate::ui::{Failure, Status, VerifyProgress, VerifyReport};
+use crate::ui::{Failure, Status, VerifyFinding, VerifyProgress, VerifyReport};
 use gatepass_core::Code;
+use gatepass_log::bundle::{Bundle, BundleError};
+use gatepass_log::replay::Finding;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,5 +85,66 @@ impl Client {
             }
         }
         self.status().await
+    }
+}
+
+/// Checks an exported bundle, with nothing but its text: the report, and the key of the log that signed its head.
+pub fn verify_bundle(text: &str) -> (VerifyReport, Option<String>) {
+    let bundle = match Bundle::parse(text) {
+        Ok(bundle) => bundle,
+        Err(error) => return (found(error), None),
+    };
+    let report = match bundle.verify() {
+        Err(error) => found(error),
+        Ok(held) => VerifyReport {
+            size: held.head.size,
+            signed_size: Some(held.head.size),
+            root: held.head.root,
+            events: held.report.events,
+            signatures: held.report.signatures,
+            decisions: held.report.decisions,
+            grants: held.report.grants,
+            ended: held.report.ended,
+            ..VerifyReport::from_first()
+        },
+    };
+    (report, Some(bundle.vkey))
+}
+
+fn found(error: BundleError) -> VerifyReport {
+    let about = |rule: &str, message: String| VerifyFinding { seq: None, rule: rule.to_owned(), message };
+    let finding = match error {
+        BundleError::Finding(found) => found.into(),
+        BundleError::Checkpoint(error) => {
+            about("checkpoint", format!("The signed head does not hold: {error}."))
+        }
+        BundleError::Malformed(why) => about("form", format!("This is not an exported bundle: {why}.")),
+    };
+    VerifyReport { finding: Some(finding), ..VerifyReport::from_first() }
+}
+
+impl From<Finding> for VerifyFinding {
+    fn from(found: Finding) -> Self {
+        Self { seq: Some(found.seq), rule: found.rule.to_owned(), message: found.message }
+    }
+}
+
+impl VerifyReport {
+    /// Nothing yet, of all there is.
+    pub(crate) fn from_first() -> Self {
+        Self {
+            full: true,
+            from: 0,
+            size: 0,
+            root: gatepass_log::Tree::default().head().root,
+            signed_size: None,
+            events: 0,
+            signatures: 0,
+            decisions: 0,
+            grants: 0,
+            ended: 0,
+            finding: None,
+            cancelled: false,
+        }
     }
 }

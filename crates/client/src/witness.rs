@@ -67,6 +67,10 @@ impl Client {
     pub(crate) async fn breached(&self, joined: &Arc<Joined>, breach: Breach) -> Result<Failure, Failure> {
         tracing::error!("{}", breach.what);
         let what = breach.what.clone();
+        // A page that is wrong in itself says nothing of what held before.
+        let position = blocking(&joined.cache, |cache| cache.position()).await?;
+        let seen = breach.seen.or(position.verified.map(|v| v.head));
+        let seen_note = breach.seen_note.or(position.signed.map(|s| s.note));
         let mismatch = Mismatch {
             at: joined.api.now(),
             what: breach.what,
@@ -74,9 +78,9 @@ impl Client {
             seq: breach.seq,
             kept_leaf: breach.kept_leaf,
             leaf: breach.leaf,
-            seen: breach.seen,
+            seen,
             got: breach.got,
-            seen_note: breach.seen_note,
+            seen_note,
             got_note: breach.got_note,
             log_key: joined.log.get().map(|log| log.vkey().to_owned()),
             fork: None,

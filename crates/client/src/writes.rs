@@ -58,13 +58,15 @@ impl Joined {
         answer
     }
 
-    /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came.
+    /// Signs `command` and sends it by `post`; the same again when an earlier answer for the same never came. Nothing is
+    /// signed once the log contradicted itself: it would name a head that others do not have.
     pub(crate) async fn send<T>(
         &self,
         command: Command,
         texts: Texts,
         post: impl AsyncFnOnce(Submit) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.trusted()?;
         let now = self.api.now();
         let meaning = meaning(&command, &texts);
         let submit = match self.unanswered.again(&meaning, now) {

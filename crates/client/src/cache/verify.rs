@@ -10,7 +10,7 @@ use gatepass_core::Code;
 use gatepass_core::event::Event;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::Head;
-use gatepass_log::replay::{Extent, Finding, Item, Replay};
+use gatepass_log::replay::{Extent, Item, Replay};
 use gatepass_log::{Hash, LogVerifier};
 use rusqlite::{Connection, params};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -69,14 +69,7 @@ impl Cache {
             from: running.size,
             size: running.size,
             root: running.replay.head().root,
-            signed_size: None,
-            events: 0,
-            signatures: 0,
-            decisions: 0,
-            grants: 0,
-            ended: 0,
-            finding: None,
-            cancelled: false,
+            ..VerifyReport::from_first()
         };
         let mut heads = vec![kept.head()];
         match opened(signed.as_ref(), against.log) {
@@ -159,7 +152,7 @@ fn go(conn: Connection, mut running: Running, heads: &[Head], progress: &Progres
             }
             let count = Vec::len(&step) as u64;
             if let Err(finding) = running.replay.take(step) {
-                return Ok(Went::Found { size: done, head: running.replay.head(), finding: said(finding) });
+                return Ok(Went::Found { size: done, head: running.replay.head(), finding: finding.into() });
             }
             running.size += count;
             progress.done.store(running.size, Ordering::Relaxed);
@@ -177,10 +170,6 @@ fn go(conn: Connection, mut running: Running, heads: &[Head], progress: &Progres
         }
         Ok(Went::Through(running))
     })
-}
-
-fn said(finding: Finding) -> VerifyFinding {
-    VerifyFinding { seq: Some(finding.seq), rule: finding.rule.to_owned(), message: finding.message }
 }
 
 fn root(size: u64) -> VerifyFinding {

@@ -10,8 +10,8 @@ use gatepass_core::event::{By, Event, Fact, Rule};
 use gatepass_core::id::{DeviceId, EventId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::retention::Retention;
 use gatepass_core::text::{Digest, SaltedText};
-use gatepass_core::wire::{EndCause, Entry, LogPage, Removal};
-use gatepass_log::{Tree, canonical, leaf_hash};
+use gatepass_core::wire::{EndCause, Entry, Head, LogPage, Removal};
+use gatepass_log::{Hash, LogKey, Tree, canonical, leaf_hash};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -45,6 +45,8 @@ pub struct State {
     pub scope: u32,
     pub retention: Retention,
     pub now: Time,
+    /// Signs the log's heads; without one the log is not signed.
+    pub log_key: Option<LogKey>,
     /// Changes a page before it goes out.
     pub lie: Option<Lie>,
     /// Answers instead of the route whose path starts with the key.
@@ -82,6 +84,7 @@ impl Home {
             scope: 0,
             retention: Retention::default(),
             now: "2026-11-17T09:00:00Z".parse().unwrap(),
+            log_key: Some(log_key(7)),
             lie: None,
             instead: BTreeMap::new(),
             posted: Vec::new(),
@@ -151,6 +154,20 @@ impl Home {
         conn.execute_batch(&format!("PRAGMA key = \"x'{key}'\"; PRAGMA busy_timeout = 10000")).unwrap();
         conn
     }
+}
+
+/// The name of the log.
+pub const ORIGIN: &str = "example.com/gatepass";
+
+/// A key of the log, always the same for `seed`.
+pub fn log_key(seed: u8) -> LogKey {
+    LogKey::parse(&LogKey::generate(ORIGIN, &[seed; 32])).unwrap()
+}
+
+pub fn head_of(leaves: &[Hash]) -> Head {
+    let mut tree = Tree::default();
+    leaves.iter().for_each(|leaf| tree.append(*leaf));
+    tree.head()
 }
 
 pub fn holds(bytes: &[u8], text: &str) -> bool {
@@ -260,7 +277,7 @@ impl State {
             }
         }
         let mut page = LogPage {
-            checkpoint: None,
+            checkpoint: self.log_key.as_ref().map(|key| key.sign(&tree.head()).unwrap()),
             entries,
             head: tree.head(),
             now: self.now,
@@ -273,6 +290,41 @@ impl State {
             lie(&mut page);
         }
         page
+    }
+
+    pub fn leaves(&self) -> Vec<Hash> {
+        self.log.iter().map(|(event, _)| leaf_hash(event).unwrap()).collect()
+    }
+
+    /// The head over everything there is.
+    pub fn head(&self) -> Head {
+        head_of(&self.leaves())
+    }
+
+    /// What is served of the log without sign-in, as C2SP tlog-tiles has it.
+    fn log_file(&self, path: &str) -> Option<ResponseTemplate> {
+        let key = self.log_key.as_ref()?;
+        let text = |text: String| Some(ResponseTemplate::new(200).set_body_raw(text, "text/plain"));
+        match path.strip_prefix("/v1/log/")? {
+            "key" => text(format!("{}\n", key.vkey())),
+            "checkpoint" => text(key.sign(&self.head()).unwrap()),
+            tile => {
+                let (level, rest) = tile.strip_prefix("tile/")?.split_once('/')?;
+                let (index, width) = rest.split_once(".p/").unwrap_or((rest, "256"));
+                let (level, width): (u32, usize) = (level.parse().unwrap(), width.parse().unwrap());
+                let index: usize = index.replace(['x', '/'], "").parse().unwrap();
+                let leaves = self.leaves();
+                let over = 1 << (8 * level);
+                let hashes: Vec<Vec<u8>> = leaves
+                    .chunks_exact(over)
+                    .skip(index * 256)
+                    .take(width)
+                    .map(|part| Hash::parse(&head_of(part).root).unwrap().0.to_vec())
+                    .collect();
+                assert_eq!(hashes.len(), width, "{path}");
+                Some(ResponseTemplate::new(200).set_body_raw(hashes.concat(), "application/octet-stream"))
+            }
+        }
     }
 
     fn answer(&mut self, request: &Request) -> (u16, Value) {
@@ -297,7 +349,8 @@ impl State {
         match path.as_str() {
             "/v1/enroll" => {
                 let device = body["command"]["body"]["device"].clone();
-                (200, json!({"person": self.me, "device": device, "server": "example.com/gatepass"}))
+                let key = self.log_key.as_ref().map_or("", |key| key.vkey());
+                (200, json!({"person": self.me, "device": device, "server": ORIGIN, "log_key": key}))
             }
             "/v1/sessions/challenges" => (200, json!({"challenge": "AAAA", "now": self.now})),
             "/v1/sessions" => {
@@ -347,6 +400,9 @@ impl Respond for Routes {
             );
             state.opened.push(Instant::now());
             return ResponseTemplate::new(200).set_body_raw(body, "text/event-stream");
+        }
+        if let Some(answer) = state.log_file(request.url.path()) {
+            return answer;
         }
         let (status, body) = state.answer(request);
         ResponseTemplate::new(status).set_body_json(body)
