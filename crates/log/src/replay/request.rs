@@ -1,7 +1,7 @@
 //! From asking to the decision.
 
 use super::read::Said;
-use super::world::{HEARD, Held, Published, Standing, World, fault, hold};
+use super::world::{CLOCKS, HEARD, Held, Published, Standing, World, fault, hold};
 use super::{Extent, Report};
 use chrono::TimeDelta;
 use gatepass_core::Time;
@@ -289,7 +289,7 @@ impl World {
             format!("{}, who was granted {number}, is in none of {}", request.by, request.rule.ask.join(", "))
         })?;
         let last = request.approvals.last().map_or(request.created_at, |a| a.at);
-        hold(event.at == last, "granted", || {
+        hold(event.at >= last && event.at <= last + CLOCKS, "granted", || {
             format!("{number} was granted at {}, and the last decision was at {last}", event.at)
         })?;
         let allowed = request.allowed_s();
