@@ -160,6 +160,19 @@ impl Days {
         }
     }
 
+    /// Every node gives up what it had signed and the database does not have, and starts again.
+    pub fn recover(&mut self) {
+        let folder = self.folder().to_owned();
+        for node in &mut self.nodes {
+            node.process = None;
+            let mut command = Command::new(bins::path("gatepass-server"));
+            command.args(["log", "recover", "--config"]).arg(&node.config);
+            let said = String::from_utf8_lossy(&command.output().expect("it runs").stdout).into_owned();
+            assert!(said.contains("What came after is given up"), "{said}");
+            node.serve(&folder);
+        }
+    }
+
     /// `workers` devices' worth of writes at all nodes, until it is stopped.
     pub fn load(&self, workers: usize) -> Load {
         let urls = self.nodes.iter().map(|n| n.url.clone()).collect();

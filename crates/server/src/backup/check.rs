@@ -8,7 +8,7 @@ use gatepass_core::id::{DeviceId, DriftId, PersonId};
 use gatepass_core::request::{Request, apply};
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::wire::Head;
-use gatepass_log::Tree;
+use gatepass_log::{HEIGHT, Hash, Tree};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::collections::BTreeMap;
@@ -43,6 +43,7 @@ pub fn check(file: &Path) -> Result<Contents, BackupError> {
         Wrong::Sql(e) => unread(file, &e),
         Wrong::Unlike(error) => error,
     };
+    made.subtrees().map_err(sql)?;
     made.texts().map_err(sql)?;
     let people = made.people(&known).map_err(sql)?;
     let devices = made.devices(&known).map_err(sql)?;
@@ -176,6 +177,37 @@ struct Made<'a> {
 impl Made<'_> {
     fn unlike<T>(&self, what: impl Into<String>, seq: Option<u64>) -> Result<T, Wrong> {
         Err(Wrong::Unlike((self.differs)(what.into(), seq)))
+    }
+
+    /// What proofs are made of is what the log, which was recomputed before, makes of it. What is missing is made again; a
+    /// backup of before there was any has no table of it.
+    fn subtrees(&self) -> Result<(), Wrong> {
+        if !self.db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'subtree'")?.exists([])? {
+            return Ok(());
+        }
+        let mut kept = self.db.prepare("SELECT root FROM subtree WHERE height = ?1 AND number = ?2")?;
+        let mut leaves = self.db.prepare("SELECT leaf FROM event ORDER BY seq")?;
+        let (mut tree, mut right) = (Tree::default(), 0);
+        let mut complete = Vec::new();
+        for leaf in leaves.query_map([], |row| row.get(0).map(Hash))? {
+            tree.append_with(leaf?, |height, index, root| {
+                complete.extend((height % HEIGHT == 0).then_some((height, index, root)));
+            });
+            for (height, index, root) in complete.drain(..) {
+                let found =
+                    kept.query_row((height, index.cast_signed()), |row| row.get(0).map(Hash)).optional()?;
+                if found.is_some_and(|found| found != root) {
+                    return self.unlike("what proofs are made of", Some((index << height) + 1));
+                }
+                right += i64::from(found.is_some());
+            }
+        }
+        let count: i64 = self.db.query_row("SELECT count(*) FROM subtree", [], |row| row.get(0))?;
+        if count == right {
+            Ok(())
+        } else {
+            self.unlike("the number of hashes that proofs are made of", None)
+        }
     }
 
     /// Every text that is still there is the one whose digest the log has.
