@@ -35,5 +35,35 @@ export function eventLook(kind: string): { icon: IconName; tone: string } {
   return { icon, tone }
 }
 
+const STATES: Readonly<Record<string, readonly [string, string]>> = {
+  'person.revoked': ['Ended', 'is-danger'],
+  'device.disabled': ['Disabled', 'is-danger'],
+  'device.enrolled': ['Enrolled', ''],
+  'request.created': ['Asked', ''],
+  'request.approved': ['Approved', ''],
+  'request.granted': ['Granted', ''],
+  'request.approval_voided': ['Voided', ''],
+  'request.denied': ['Denied', 'is-danger'],
+  'request.withdrawn': ['Withdrawn', ''],
+  'request.lapsed': ['Lapsed', ''],
+  'grant.provisioning': ['Setting up', ''],
+  'grant.active': ['Active', ''],
+  'grant.delayed': ['Delayed', 'is-danger'],
+  'grant.extended': ['Extended', ''],
+  'grant.ending': ['Ending', ''],
+  'grant.ended': ['Ended', ''],
+  'grant.failed': ['Failed', 'is-danger'],
+  'access.removed': ['Removed', 'is-danger'],
+  'drift.found': ['Found', 'is-danger'],
+  'drift.known': ['Known', ''],
+  'drift.gone': ['Gone', ''],
+}
+
+/** What an event came to, in a word; empty where its sentence says all. */
+export function eventState(kind: string): { name: string; tone: string } {
+  const [name, tone] = STATES[kind] ?? (['', ''] as const)
+  return { name, tone }
+}
+
 /** Every kind of event there is, for filters. */
 export const EVENT_KINDS = Object.keys(LOOKS)

@@ -5,7 +5,11 @@ import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DecisionDraft } from '$lib/generated/DecisionDraft'
 import type { DriftView } from '$lib/generated/DriftView'
 import type { EventDetail } from '$lib/generated/EventDetail'
+import type { EventMap } from '$lib/generated/EventMap'
 import type { EventPage } from '$lib/generated/EventPage'
+import type { EventPlace } from '$lib/generated/EventPlace'
+import type { EventSlice } from '$lib/generated/EventSlice'
+import type { SavedSearch } from '$lib/generated/SavedSearch'
 import type { EventQuery } from '$lib/generated/EventQuery'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
@@ -70,6 +74,20 @@ export interface Backend {
   copyPassword(grant: string): Promise<void>
   copyText(text: string): Promise<void>
   events(query: EventQuery): Promise<EventPage>
+  /** What stands from a place in a result on, newest first. */
+  eventSlice(slice: EventSlice): Promise<EventPage>
+  /** Where in the log what matches is; `midnights` are the beginnings of days, ascending, in milliseconds. */
+  eventMap(text: string, midnights: number[]): Promise<EventMap>
+  eventCounts(texts: string[]): Promise<number[]>
+  /** The first event at or after a moment, and its place in a result. */
+  eventAt(text: string, at: string): Promise<EventPlace | null>
+  /** An event by its number, or the next one that may be read. */
+  eventNumbered(text: string, seq: number): Promise<EventPlace | null>
+  /** By name; the writes answer all of them again. */
+  savedSearches(): Promise<SavedSearch[]>
+  saveSearch(name: string, text: string): Promise<SavedSearch[]>
+  renameSearch(name: string, to: string): Promise<SavedSearch[]>
+  deleteSearch(name: string): Promise<SavedSearch[]>
   event(seq: number): Promise<EventDetail>
   /** Checks what this device holds of the log, without the server; all of it when `full`, else what is new. */
   verify(full: boolean): Promise<VerifyReport>

@@ -1,8 +1,8 @@
 import type { Ask } from '$lib/generated/Ask'
 import type { Code } from '$lib/generated/Code'
-import type { CredentialView } from '$lib/generated/CredentialView'
 import type { DecisionDraft } from '$lib/generated/DecisionDraft'
 import type { DriftView } from '$lib/generated/DriftView'
+import type { EventSlice } from '$lib/generated/EventSlice'
 import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
@@ -13,11 +13,13 @@ import type { Preview } from '$lib/generated/Preview'
 import type { Problem } from '$lib/generated/Problem'
 import type { RequestView } from '$lib/generated/RequestView'
 import type { RoleView } from '$lib/generated/RoleView'
+import type { SavedSearch } from '$lib/generated/SavedSearch'
 import type { Settings } from '$lib/generated/Settings'
 import type { Status } from '$lib/generated/Status'
 import type { VerifyProgress } from '$lib/generated/VerifyProgress'
 import type { VerifyReport } from '$lib/generated/VerifyReport'
 import type { Backend, Topic } from './index'
+import { count, listLog, map, page, pageBelow, place, type Log } from './mock-search'
 import { detail, mismatch, report } from './mock-audit'
 import { CATALOGUE, P, SETTINGS, digest, drift, iso, makeGrant, makeRequest, need, newId, status, use, world } from './mock-data'
 
@@ -39,6 +41,9 @@ export class MockBackend implements Backend {
   disabledNow = new Set<string>()
   statusNow: Status
   settingsNow: Settings = { ...SETTINGS }
+  searchesNow: SavedSearch[] = []
+  /** Stands in for the events there are. */
+  longLogNow: Log | null = null
   /** How far a check is that is under way. */
   progressNow: VerifyProgress | null = null
   password = 'xK4-qTz9-vW2m-h7Rd'
@@ -235,16 +240,29 @@ export class MockBackend implements Backend {
     })
 
   events = (query: { text: string; before: number | null; limit: number }) =>
-    this.#call('events', [query], () => {
-      const words = query.text.toLowerCase().split(/\s+/).filter(Boolean)
-      const matches = this.eventsNow.filter((e) => words.every((w) => matchesWord(e, w)))
-      const items = matches.filter((e) => query.before === null || e.seq < query.before).slice(0, query.limit)
-      return { items, total: matches.length }
-    })
+    this.#call('events', [query], () => pageBelow(this.#events, query.text, query.before, query.limit))
+  eventSlice = (slice: EventSlice) => this.#call('eventSlice', [slice], () => page(this.#events, slice.text, slice.offset, slice.limit))
+  eventMap = (text: string, midnights: number[]) => this.#call('eventMap', [text, midnights], () => map(this.#events, text, midnights))
+  eventCounts = (texts: string[]) => this.#call('eventCounts', [texts], () => texts.map((text) => count(this.#events, text)))
+  eventAt = (text: string, at: string) => this.#call('eventAt', [text, at], () => place(this.#events, text, (_, time) => time >= Date.parse(at)))
+  eventNumbered = (text: string, seq: number) => this.#call('eventNumbered', [text, seq], () => place(this.#events, text, (of) => of >= seq))
+  savedSearches = () => this.#call('savedSearches', [], () => this.searchesNow)
+  saveSearch = (name: string, text: string) => this.#call('saveSearch', [name, text], () => this.#keep([...this.searchesNow.filter((s) => s.name !== name), { name, text }]))
+  renameSearch = (name: string, to: string) => this.#call('renameSearch', [name, to], () => this.#keep(this.searchesNow.map((s) => (s.name === name ? { ...s, name: to } : s))))
+  deleteSearch = (name: string) => this.#call('deleteSearch', [name], () => this.#keep(this.searchesNow.filter((s) => s.name !== name)))
+
+  get #events(): Log {
+    return this.longLogNow ?? listLog(this.eventsNow)
+  }
+
+  #keep(searches: SavedSearch[]): SavedSearch[] {
+    return (this.searchesNow = searches.sort((a, b) => a.name.localeCompare(b.name)))
+  }
 
   event = (seq: number) =>
     this.#call('event', [seq], () => {
-      const event = this.eventsNow.find((e) => e.seq === seq) ?? refuse('not_found', `There is no event ${seq} you may see.`)
+      const long = this.longLogNow
+      const event = (long ? long.at(long.length - seq) : this.eventsNow.find((e) => e.seq === seq)) ?? refuse('not_found', `There is no event ${seq} you may see.`)
       return detail(event, this.eventsNow, this.requestsNow, this.statusNow.verified_to ?? 0)
     })
   verify = (full: boolean) => this.#call('verify', [full], () => this.#verified(report(this.statusNow.verified_to ?? 0)))
@@ -374,15 +392,4 @@ function problemsOf(ask: Ask, role: RoleView): Problem[] {
     else if (!new RegExp(role.ticket).test(ask.ticket)) add('ticket_mismatch', 'ticket', 'The ticket does not look like one this role accepts.')
   }
   return problems
-}
-
-function matchesWord(event: EventView, word: string): boolean {
-  const [key, value] = word.includes(':') ? (word.split(':', 2) as [string, string]) : ['', word]
-  if (key === 'person') return `${event.by} ${event.by_name}`.toLowerCase().includes(value)
-  if (key === 'resource') return (event.resource ?? '').includes(value)
-  if (key === 'kind') return event.kind.includes(value)
-  if (key === 'outcome') return event.kind.endsWith(value)
-  if (key === 'after') return event.at.slice(0, 10) >= value
-  if (key === 'before') return event.at.slice(0, 10) < value
-  return `${event.sentence} ${Object.values(event.texts).join(' ')}`.toLowerCase().includes(word)
 }

@@ -1,11 +1,14 @@
 /** The icons this window uses, each imported alone so that no other is bundled. */
 
 import Activity from '@lucide/svelte/icons/activity'
+import Bookmark from '@lucide/svelte/icons/bookmark'
 import Braces from '@lucide/svelte/icons/braces'
 import Bell from '@lucide/svelte/icons/bell'
 import CalendarClock from '@lucide/svelte/icons/calendar-clock'
+import CalendarSearch from '@lucide/svelte/icons/calendar-search'
 import Check from '@lucide/svelte/icons/check'
 import ChevronDown from '@lucide/svelte/icons/chevron-down'
+import ChevronLeft from '@lucide/svelte/icons/chevron-left'
 import ChevronRight from '@lucide/svelte/icons/chevron-right'
 import ChevronUp from '@lucide/svelte/icons/chevron-up'
 import CircleAlert from '@lucide/svelte/icons/circle-alert'
@@ -61,15 +64,19 @@ import Download from '@lucide/svelte/icons/download'
 import FileLock from '@lucide/svelte/icons/file-lock'
 import FileSpreadsheet from '@lucide/svelte/icons/file-spreadsheet'
 import Hash from '@lucide/svelte/icons/hash'
+import TextIcon from '@lucide/svelte/icons/text-align-start'
 import X from '@lucide/svelte/icons/x'
 
 export const ICONS = {
   activity: Activity,
+  bookmark: Bookmark,
   braces: Braces,
   bell: Bell,
   'calendar-clock': CalendarClock,
+  'calendar-search': CalendarSearch,
   check: Check,
   'chevron-down': ChevronDown,
+  'chevron-left': ChevronLeft,
   'chevron-right': ChevronRight,
   'chevron-up': ChevronUp,
   'circle-alert': CircleAlert,
@@ -125,6 +132,7 @@ export const ICONS = {
   'file-lock': FileLock,
   'file-spreadsheet': FileSpreadsheet,
   hash: Hash,
+  text: TextIcon,
   x: X,
 } as const
 
