@@ -363,6 +363,11 @@ async fn every_command_does_what_it_says() {
                 assert_eq!(Some(seen(&tomas, &iris)), before);
             }
             ("Somebody leaves, or loses a device", 1) => before = Some(seen(&tomas, &iris)),
+            ("Erasing a person", 1) => {
+                assert!(said[0].contains("mara: would erase"), "{}", said[0]);
+                assert!(said[1].contains("mara is erased-"), "{}", said[1]);
+                before = Some(seen(&tomas, &iris));
+            }
             ("Changing keys and passwords", 2) => {
                 let held = fs::read_to_string(machine.at("etc/gatepass/secrets/database")).unwrap();
                 assert_eq!(held, "another password");
@@ -382,6 +387,7 @@ async fn every_command_does_what_it_says() {
         "Backup and restore",
         "Changing keys and passwords",
         "Somebody leaves, or loses a device",
+        "Erasing a person",
         "When something is wrong",
         "Under systemd",
     ] {
