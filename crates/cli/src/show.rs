@@ -267,6 +267,10 @@ pub fn event(detail: &EventDetail) -> String {
         out.push_str(&format!("{name}: {}\n", line(text)));
     }
     out.push_str(&facts(&[
+        ("Texts erased", detail.event.erased_at.map(time).unwrap_or_default()),
+        ("Texts kept until", detail.event.kept_until.map(time).unwrap_or_default()),
+    ]));
+    out.push_str(&facts(&[
         ("Leaf", detail.leaf.to_string()),
         ("In the tree", tree),
         ("Signature", signature),
