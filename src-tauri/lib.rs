@@ -8,6 +8,8 @@ mod commands;
 mod daemon;
 mod desktop;
 mod ending;
+mod evidence;
+mod exports;
 #[cfg(test)]
 mod fixture;
 mod follow;
@@ -148,6 +150,10 @@ fn handler() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
         commands::settings,
         commands::set_settings,
         commands::leave,
+        evidence::export_evidence,
+        exports::export_start,
+        exports::export_state,
+        exports::export_cancel,
     ]
 }
 

@@ -205,7 +205,7 @@ pub enum Audit {
         #[arg(long, value_name = "N", value_parser = limit)]
         limit: Option<usize>,
     },
-    /// Events that match words and person: resource: kind: outcome: env: after: before:
+    /// Events that match words and person: resource: role: kind: outcome: env: after: before:; - before what must not be
     Search {
         #[arg(value_name = "Q", required = true, num_args = 1..)]
         query: Vec<String>,
@@ -224,6 +224,10 @@ pub enum Audit {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Write events, with their proofs or for other programs, or the evidence of one access
+    Export(ExportArgs),
+    /// Write who held what in a period, how often and for how long
+    Review(ReviewArgs),
     /// What shows that the server's log contradicts itself, for others
     Evidence {
         /// Where to write it; stdout unless given
@@ -231,6 +235,8 @@ pub enum Audit {
         file: Option<PathBuf>,
     },
 }
+
+pub use crate::args_export::{ExportArgs, ReviewArgs};
 
 /// `orders-db/write`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,7 +266,7 @@ fn limit(text: &str) -> Result<usize, String> {
 }
 
 /// An id or a request's short number, in the form the server knows.
-fn id(text: &str) -> Result<String, String> {
+pub fn id(text: &str) -> Result<String, String> {
     if let Some(number) = parse_number(text) {
         return Ok(number.to_string());
     }

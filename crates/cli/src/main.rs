@@ -1,7 +1,9 @@
 //! `gatepass`, the command line: thin over the client. See docs/cli.md.
 
 mod args;
+mod args_export;
 mod exit;
+mod export;
 mod revoke_all;
 mod run;
 mod show;

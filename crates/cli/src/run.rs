@@ -2,6 +2,7 @@
 
 use crate::args::{Audit, Cli, Command, Drift, DriftArgs, GrantsArgs, RequestArgs, RequestsArgs};
 use crate::exit::{DENIED, DONE, FAILED, TOO_LATE, Trouble, code};
+use crate::export;
 use crate::revoke_all;
 use crate::show;
 use crate::verify;

@@ -37,6 +37,7 @@ pub enum Topic {
     Events,
     Catalogue,
     Settings,
+    Exports,
 }
 
 /// One profile's client. Cheap to clone; all clones are one.
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     /// Asks the loop to sync now.
     pub kick: Notify,
     health: Mutex<Health>,
+    pub exports: crate::export::Exports,
 }
 
 /// How the last contact went.
@@ -97,6 +99,7 @@ impl Client {
             notices: broadcast::channel(512).0,
             kick: Notify::new(),
             health: Mutex::new(Health::default()),
+            exports: crate::export::Exports::default(),
         }));
         match client.joined() {
             Ok(_) => Ok(client),

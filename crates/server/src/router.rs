@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::observe;
 use crate::routes::{
-    catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream, tiles,
+    audit, catalogue, drift, enroll, grants, health, log, me, people, requests, sessions, ssh, stream, tiles,
 };
 use axum::http::StatusCode;
 use axum::middleware;
@@ -56,6 +56,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(tiles::key))
         .routes(routes!(tiles::entries))
         .routes(routes!(tiles::tile))
+        .routes(routes!(audit::export))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

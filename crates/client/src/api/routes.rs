@@ -203,14 +203,23 @@ impl Api {
 
     /// Opens the stream of hints.
     pub async fn hints(&self) -> Result<Hints, Failure> {
+        Ok(Hints::new(self.stream("v1/stream").await?))
+    }
+
+    /// The log one event a line; `query` names the format.
+    pub async fn export(&self, query: &str) -> Result<reqwest::Response, Failure> {
+        self.stream(&format!("v1/audit/export?{query}")).await
+    }
+
+    /// An answer that goes on for longer than one is waited for.
+    async fn stream(&self, path: &str) -> Result<reqwest::Response, Failure> {
         let mut renewed = false;
         loop {
             let token = self.token().await?;
-            let request =
-                self.streaming.get(self.url("v1/stream")?).bearer_auth(token.secret.expose_secret());
+            let request = self.streaming.get(self.url(path)?).bearer_auth(token.secret.expose_secret());
             let answer = request.send().await.map_err(|e| unreachable(&e))?;
             if answer.status().is_success() {
-                return Ok(Hints::new(answer));
+                return Ok(answer);
             }
             let failure = match read::<serde_json::Value>(answer).await {
                 Err(failure) => failure,

@@ -7,6 +7,7 @@ mod documents;
 mod drift;
 mod erase;
 mod expire;
+mod export;
 mod ingest;
 mod list;
 mod nodes;
@@ -26,6 +27,7 @@ mod write;
 
 pub(crate) use check::{Breach, Checked, check};
 pub(crate) use documents::Documents;
+pub(crate) use export::{Access, Chosen, Reading};
 pub(crate) use saved::SavedSearches;
 pub(crate) use ingest::{Ingested, Signed};
 pub(crate) use verify::{Against, Progress, Running};

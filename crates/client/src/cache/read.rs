@@ -7,12 +7,14 @@ use super::write::{digest_bytes, replay};
 use crate::ui::Failure;
 use gatepass_core::event::{Event, Fact};
 use gatepass_core::id::{GrantId, RequestId};
+use gatepass_core::report::Record;
 use gatepass_core::request::Request;
 use gatepass_core::sentence::event_view;
 use gatepass_core::text::{Digest, SaltedText};
 use gatepass_core::view::Lens;
 use gatepass_core::wire::{EventView, GrantView, RequestView, ResourceView};
 use gatepass_core::{Code, Time};
+use gatepass_log::Hash;
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +33,27 @@ pub(super) struct Seen<'c> {
     now: Time,
 }
 
+impl<'c> Seen<'c> {
+    pub fn new(conn: &'c Connection, documents: Arc<Documents>, now: Time) -> Result<Self, Failure> {
+        Ok(Self { conn, documents, kept: Kept::read(conn)?, now })
+    }
+}
+
 impl Seen<'_> {
+    /// As [`Self::event`], with what else is taken out of the log; `request` as it is to be told.
+    pub fn record(
+        &self,
+        seq: u64,
+        event: Event,
+        raw: String,
+        leaf: &Hash,
+        request: Option<&Request>,
+    ) -> Result<Record, Failure> {
+        let mut record = self.lens(|lens| Record::new(seq, event, raw, leaf.digest(), request, lens));
+        self.kept.mark(self.conn, &mut record.view, &record.event, request, self.now)?;
+        Ok(record)
+    }
+
     pub fn lens<T>(&self, look: impl FnOnce(&Lens<'_>) -> T) -> T {
         let text = |digest: &Digest| salted(self.conn, digest).ok().flatten().map(|t| t.text);
         look(&Lens {

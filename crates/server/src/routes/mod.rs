@@ -1,6 +1,7 @@
 //! One file per kind of thing. A handler reads what was sent, checks who asks, and answers; what happens is
 //! elsewhere.
 
+pub mod audit;
 pub mod catalogue;
 pub mod drift;
 pub mod enroll;

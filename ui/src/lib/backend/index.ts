@@ -12,6 +12,8 @@ import type { EventSlice } from '$lib/generated/EventSlice'
 import type { SavedSearch } from '$lib/generated/SavedSearch'
 import type { EventQuery } from '$lib/generated/EventQuery'
 import type { EventView } from '$lib/generated/EventView'
+import type { ExportAsk } from '$lib/generated/ExportAsk'
+import type { ExportState } from '$lib/generated/ExportState'
 import type { Failure } from '$lib/generated/Failure'
 import type { GrantView } from '$lib/generated/GrantView'
 import type { Holdings } from '$lib/generated/Holdings'
@@ -29,7 +31,7 @@ import type { VerifyProgress } from '$lib/generated/VerifyProgress'
 import type { VerifyReport } from '$lib/generated/VerifyReport'
 
 /** What may have changed in the desktop process; the payload is never the data. */
-export type Topic = 'status' | 'requests' | 'grants' | 'drift' | 'events' | 'catalogue' | 'settings'
+export type Topic = 'status' | 'requests' | 'grants' | 'drift' | 'events' | 'catalogue' | 'settings' | 'exports'
 
 /** A link for the second person of a trial, and what to run to open their window. */
 export interface TrialInvite {
@@ -98,6 +100,10 @@ export interface Backend {
   mismatch(): Promise<MismatchView | null>
   /** Writes the proof of the contradiction into Downloads. Answers the file's path. */
   exportEvidence(): Promise<string>
+  /** Begins to write into Downloads. Answers an id to ask for its state by; `changed` tells `exports` when it is over. */
+  exportStart(ask: ExportAsk): Promise<number>
+  exportState(id: number): Promise<ExportState>
+  exportCancel(id: number): Promise<void>
   verifyAgain(): Promise<Status>
   syncNow(): Promise<Status>
   settings(): Promise<Settings>

@@ -21,6 +21,7 @@ import type { VerifyReport } from '$lib/generated/VerifyReport'
 import type { Backend, Topic } from './index'
 import { count, listLog, map, page, pageBelow, place, type Log } from './mock-search'
 import { detail, mismatch, report } from './mock-audit'
+import { MockExports } from './mock-exports'
 import { CATALOGUE, P, SETTINGS, digest, drift, iso, makeGrant, makeRequest, need, newId, status, use, world } from './mock-data'
 
 const refuse = (code: Code, message: string): never => {
@@ -42,6 +43,7 @@ export class MockBackend implements Backend {
   statusNow: Status
   settingsNow: Settings = { ...SETTINGS }
   searchesNow: SavedSearch[] = []
+  exportsNow = new MockExports()
   /** Stands in for the events there are. */
   longLogNow: Log | null = null
   /** How far a check is that is under way. */
@@ -270,6 +272,9 @@ export class MockBackend implements Backend {
   verifyCancel = () => this.#call('verifyCancel', [], () => undefined)
   mismatch = () => this.#call('mismatch', [], () => (this.statusNow.mismatch ? mismatch(this.now()) : null))
   exportEvidence = () => this.#call('exportEvidence', [], () => '/home/mara/Downloads/gatepass-evidence-2026-11-17.json')
+  exportStart: Backend['exportStart'] = (ask) => this.#call('exportStart', [ask], () => this.exportsNow.start(ask))
+  exportState: Backend['exportState'] = (id) => this.#call('exportState', [id], () => this.exportsNow.state(id, this.statusNow) ?? refuse('not_found', 'There is no such export.'))
+  exportCancel: Backend['exportCancel'] = (id) => this.#call('exportCancel', [id], () => this.exportsNow.cancel(id))
 
   #verified(found: VerifyReport): VerifyReport {
     if (!found.finding && !found.cancelled) this.statusNow = { ...this.statusNow, verified_at: iso(this.now()) }
