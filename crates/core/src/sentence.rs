@@ -104,7 +104,7 @@ fn sentence(event: &Event, by: &str, request: Option<&Request>, lens: &Lens<'_>)
             who.glue(" ended everything of ").fact(lens.person(*person).name)
         }
         Fact::PersonErased { person } => {
-            who.glue(" erased what was known of ").fact(lens.person(*person).name)
+            who.glue(" erased what was known of ").fact(lens.person(*person).handle)
         }
         Fact::DeviceDisabled { person, .. } => {
             who.glue(" disabled a device of ").fact(lens.person(*person).name)
