@@ -1,9 +1,9 @@
 //! The window's port, as docs/desktop-commands.md lists it: each command is the client's method of that name.
 
-use gatepass_client::ui::{EventMap, EventPlace, EventSlice, SavedSearch};
 use gatepass_client::ui::{
-    CredentialView, DecisionDraft, EventDetail, EventPage, EventQuery, Failure, Holdings, Prepared,
-    RecentRole, Settings, Status,
+    CredentialView, DecisionDraft, EventDetail, EventMap, EventPage, EventPlace, EventQuery, EventSlice,
+    Failure, Holdings, MismatchView, Prepared, RecentRole, SavedSearch, Settings, Status, VerifyProgress,
+    VerifyReport,
 };
 use gatepass_core::Time;
 use gatepass_core::directory::Person;
@@ -220,6 +220,26 @@ pub async fn delete_search(app: App<'_>, name: String) -> Answer<Vec<SavedSearch
 #[tauri::command]
 pub async fn event(app: App<'_>, seq: u64) -> Answer<EventDetail> {
     app.client().await?.event(seq).await
+}
+
+#[tauri::command]
+pub async fn verify(app: App<'_>, full: bool) -> Answer<VerifyReport> {
+    app.client().await?.verify(full).await
+}
+
+#[tauri::command]
+pub async fn verify_progress(app: App<'_>) -> Answer<Option<VerifyProgress>> {
+    app.client().await?.verify_progress()
+}
+
+#[tauri::command]
+pub async fn verify_cancel(app: App<'_>) -> Answer<()> {
+    app.client().await?.verify_cancel()
+}
+
+#[tauri::command]
+pub async fn mismatch(app: App<'_>) -> Answer<Option<MismatchView>> {
+    app.client().await?.mismatch()
 }
 
 #[tauri::command]

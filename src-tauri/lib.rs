@@ -145,15 +145,19 @@ fn handler() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
         commands::rename_search,
         commands::delete_search,
         commands::event,
+        commands::verify,
+        commands::verify_progress,
+        commands::verify_cancel,
+        commands::mismatch,
         commands::verify_again,
-        commands::sync_now,
-        commands::settings,
-        commands::set_settings,
-        commands::leave,
         evidence::export_evidence,
         exports::export_start,
         exports::export_state,
         exports::export_cancel,
+        commands::sync_now,
+        commands::settings,
+        commands::set_settings,
+        commands::leave,
     ]
 }
 
