@@ -1,5 +1,8 @@
-import { cleanup } from '@testing-library/svelte'
+import { cleanup, configure } from '@testing-library/svelte'
 import { afterEach, beforeEach, vi } from 'vitest'
+
+// As long as a machine that does other things too may take; what is there at once is not waited for.
+configure({ asyncUtilTimeout: 5_000 })
 
 // Every test begins at the same moment, far from midnight: what is shown of a time depends on the day it falls on.
 beforeEach(() => {

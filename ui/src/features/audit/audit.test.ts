@@ -97,16 +97,6 @@ test('new events come in by themselves', async () => {
   await waitFor(() => expect(has('event-row-48214')).toBe(true))
 })
 
-test('verify again asks the desktop process, and says when it could not', async () => {
-  const backend = new MockBackend()
-  backend.fail('verifyAgain', 'unreachable', 'The server could not be reached.')
-  const { user } = await open('/audit', backend)
-  await user.keyboard('v')
-  await waitFor(() => expect(text()).toContain('Not verified: The server could not be reached.'))
-  await user.keyboard('v')
-  await waitFor(() => expect(text()).toContain('Verified to event 48,213'))
-})
-
 test('offline the cached history stays readable', async () => {
   const backend = new MockBackend()
   backend.goOffline()
