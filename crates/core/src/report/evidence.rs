@@ -369,8 +369,8 @@ fn how(e: &Evidence) -> String {
     format!(
         "<section class=\"report-how\"><h2>How to check this without trusting Gatepass’s server</h2>\n<ol>\
          <li>Take <code>{0}</code>, which came with this page, to any computer. No network is needed.</li>\
-         <li>Run <code>gatepass audit verify {0}</code>, or any verifier for docs/log-format.md. It must end with \
-         <b>{1} of {1} events proven</b>: those above, and the keys, groups and catalogue they are checked with.</li>\
+         <li>Run <code>gatepass audit verify {0}</code>, or any verifier for docs/log-format.md. It must say \
+         <b>Holds: {1} events</b>: those above, and the keys, groups and catalogue they are checked with.</li>\
          <li>Compare the log’s key with one you got another way: <code class=\"key\">{2}</code></li></ol></section>\n",
         escape(&e.pack.name),
         e.pack.events,
