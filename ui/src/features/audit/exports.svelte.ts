@@ -1,8 +1,9 @@
-import { asFailure, type Backend } from '$lib/backend'
+import { asFailure } from '$lib/backend'
 import type { ExportAsk } from '$lib/generated/ExportAsk'
 import type { ExportFormat } from '$lib/generated/ExportFormat'
 import type { ExportState } from '$lib/generated/ExportState'
 import type { Failure } from '$lib/generated/Failure'
+import type { App } from '$lib/state/app.svelte'
 import { number, plural, visible } from '$lib/text'
 import { hm } from '$lib/time'
 
@@ -28,7 +29,7 @@ export const access = (grant: string): ExportAsk => ({ ...nothing, format: 'html
 export const lines = (format: 'csv' | 'jsonl' | 'ocsf', query: string): ExportAsk => ({ ...nothing, format, query: query || null })
 export const review = (format: 'review-csv' | 'review-html', after: string, before: string): ExportAsk => ({ ...nothing, format, after, before })
 
-/** The one export that this view started last. */
+/** The one export that this window started last. It goes on while other views are shown. */
 export class Exports {
   ask = $state.raw<ExportAsk | null>(null)
   state = $state.raw<ExportState | null>(null)
@@ -36,9 +37,8 @@ export class Exports {
   failure = $state.raw<Failure | null>(null)
   stopping = $state(false)
   #id: number | null = null
-  #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(readonly backend: Backend) {}
+  constructor(readonly app: App) {}
 
   get running(): boolean {
     return this.ask !== null && this.failure === null && !this.state?.finished
@@ -49,7 +49,7 @@ export class Exports {
     if (this.running) return
     Object.assign(this, { ask, state: null, failure: null, stopping: false })
     try {
-      this.#id = await this.backend.exportStart(ask)
+      this.#id = await this.app.backend.exportStart(ask)
       await this.#look()
     } catch (thrown) {
       this.failure = asFailure(thrown)
@@ -59,7 +59,7 @@ export class Exports {
   cancel(): void {
     if (!this.running || this.#id === null || this.stopping) return
     this.stopping = true
-    this.backend.exportCancel(this.#id).catch((thrown: unknown) => {
+    this.app.backend.exportCancel(this.#id).catch((thrown: unknown) => {
       this.stopping = false
       this.failure = asFailure(thrown)
     })
@@ -69,20 +69,19 @@ export class Exports {
     if (!this.running) Object.assign(this, { ask: null, state: null, failure: null })
   }
 
-  /** No more looking; what is under way goes on in the desktop process. */
-  leave(): void {
-    clearTimeout(this.#timer)
-  }
-
   async #look(): Promise<void> {
     if (this.#id === null) return
     try {
-      this.state = await this.backend.exportState(this.#id)
+      this.state = await this.app.backend.exportState(this.#id)
     } catch (thrown) {
       this.failure = asFailure(thrown)
       return
     }
-    if (!this.state.finished) this.#timer = setTimeout(() => void this.#look(), LOOK_MS)
+    if (!this.state.finished) setTimeout(() => void this.#look(), LOOK_MS)
+    else if (this.app.router.route?.view !== 'audit') {
+      const { failure, ask } = this.state
+      this.app.notice(failure ? `${NAMES[ask.format]} not saved: ${visible(failure.message)}` : told(this.state).title)
+    }
   }
 
   /** Whole percent; null while it is not known. */
@@ -90,6 +89,15 @@ export class Exports {
     const now = this.state
     return now && now.total > 0 ? Math.min(100, Math.floor((now.done * 100) / now.total)) : null
   }
+}
+
+const started = new WeakMap<App, Exports>()
+
+/** That of a window. */
+export function exportsOf(app: App): Exports {
+  const found = started.get(app) ?? new Exports(app)
+  started.set(app, found)
+  return found
 }
 
 /** What came of an export that is over and did not fail. */

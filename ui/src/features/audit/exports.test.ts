@@ -81,6 +81,21 @@ test('a long export shows how far it is, and can be cancelled', async () => {
   await waitFor(() => expect(by('export-done').textContent).toContain('JSONL stopped Nothing was written.'))
 })
 
+test('an export goes on while other views are shown, and is there again', async () => {
+  const backend = new MockBackend()
+  backend.exportsNow.held = { done: 300, total: 1200 }
+  const { user } = await open('/audit', backend)
+  await user.keyboard('x')
+  await user.click(by('export-csv'))
+  await waitFor(() => expect(has('export-running')).toBe(true))
+  await user.click(by('nav-requests'))
+  await user.click(by('nav-audit'))
+  await waitFor(() => expect(by('export-running').textContent).toContain('300 of 1,200'))
+  await user.click(by('nav-requests'))
+  backend.exportsNow.held = null
+  await waitFor(() => expect(text()).toContain('CSV saved'))
+})
+
 test('an export that failed says why, keeps what was asked, and tries again', async () => {
   const backend = new MockBackend()
   backend.exportsNow.failure = { code: 'internal', message: 'The export can’t be written: <b>no space</b> left' }

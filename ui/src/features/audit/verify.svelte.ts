@@ -2,6 +2,7 @@ import { asFailure, type Backend } from '$lib/backend'
 import type { Failure } from '$lib/generated/Failure'
 import type { VerifyProgress } from '$lib/generated/VerifyProgress'
 import type { VerifyReport } from '$lib/generated/VerifyReport'
+import type { App } from '$lib/state/app.svelte'
 import { number, plural, visible } from '$lib/text'
 
 const LOOK_MS = 200
@@ -52,6 +53,15 @@ export class Verify {
     const now = this.progress
     return now && now.total > 0 ? Math.min(100, Math.floor((now.done * 100) / now.total)) : null
   }
+}
+
+const begun = new WeakMap<App, Verify>()
+
+/** That of a window: it goes on while other views are shown. */
+export function verifyOf(app: App): Verify {
+  const found = begun.get(app) ?? new Verify(app.backend)
+  begun.set(app, found)
+  return found
 }
 
 /** What was found, as a title and what it rests on. */
