@@ -62,10 +62,14 @@ impl Log {
                         config.log_key.display()
                     );
                     seen::sign_anew(&*store, &config.data, &key).await?;
-                    return recover(&*store, &config, &key).await;
+                    return recover(&*store, &config, Some(&key)).await;
                 }
-                let signing = signing(&*store, &config).await?;
-                recover(&*store, &config, signing.key()).await
+                // Where nothing was ever signed, as by a worker, nothing has to be.
+                let signing = match seen::note(&config.data)? {
+                    Some(_) => Some(signing(&*store, &config).await?),
+                    None => None,
+                };
+                recover(&*store, &config, signing.as_ref().map(Signing::key)).await
             }
         }
     }
@@ -75,7 +79,7 @@ async fn signing(store: &dyn Store, config: &Config) -> Result<Signing, Box<dyn 
     Ok(Signing::of(store, &config.log_key, &config.name, &config.data).await?)
 }
 
-async fn recover(store: &dyn Store, config: &Config, key: &LogKey) -> Result<(), Box<dyn Error>> {
+async fn recover(store: &dyn Store, config: &Config, key: Option<&LogKey>) -> Result<(), Box<dyn Error>> {
     let Some(lost) = seen::recover(store, &config.data, key).await? else {
         println!("The log has all that this server saw of it: there is nothing to recover.");
         return Ok(());

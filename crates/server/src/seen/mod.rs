@@ -145,17 +145,22 @@ pub async fn check(store: &dyn Store, data: &Path) -> Result<(), StoreError> {
     if lost(store, data).await?.is_some() { Err(StoreError::Held) } else { Ok(()) }
 }
 
-/// The log goes on from where it is, without what was seen beyond; the next start tells it. Answers what is given up.
-pub async fn recover(store: &dyn Store, data: &Path, key: &LogKey) -> Result<Option<Head>, StoreError> {
+/// The log goes on from where it is, without what was seen beyond; the next start tells it. Answers what is given up. Who
+/// signs has the `key`.
+pub async fn recover(
+    store: &dyn Store,
+    data: &Path,
+    key: Option<&LogKey>,
+) -> Result<Option<Head>, StoreError> {
     let Some(lost) = lost(store, data).await? else { return Ok(None) };
     let head = store.head().await?;
-    let note = key.sign(&head).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let note = key.map(|key| key.sign(&head)).transpose().map_err(|e| StoreError::Failed(e.to_string()))?;
     let at = read(data).map(|seen| seen.at).unwrap_or_default();
     let seen = Seen { recovered: Some(lost.clone()), ..Seen::now(Some(head), at) };
     // What is to be told comes first: killed in between, it is lost as before.
     write(data, &seen)
         .and_then(|()| give_up_note(data))
-        .and_then(|()| keep_note(data, &note))
+        .and_then(|()| note.map_or(Ok(()), |note| keep_note(data, &note)))
         .map_err(|e| StoreError::Failed(format!("{} cannot be written: {e}", data.display())))?;
     Ok(Some(lost))
 }
