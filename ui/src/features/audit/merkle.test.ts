@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { climb, leafHash, nodeHash, siblings, toBase64, toHex } from './merkle'
+import { climb, fromBase64, leafHash, nodeHash, siblings, toBase64, toHex } from './merkle'
 import { keyId, readNote } from './note'
 
 /** The tree as RFC 6962 defines it, top down. */
@@ -95,4 +96,37 @@ test('a head is checked with the key that was kept, and with no other', async ()
   expect((await readNote(note, null))?.signed).toBeNull()
   expect((await readNote(note.replace('\n37\n', '\n38\n'), log.vkey))?.signed).toBe(false)
   expect((await readNote(note.replace('gate.example\n37', 'gate.other\n37'), log.vkey))?.signed).toBe(false)
+})
+
+// The same vectors that every other reader of the log is tried with.
+const read = <T>(file: string) => JSON.parse(readFileSync(`../docs/log-format/${file}`, 'utf8')) as T
+interface Bundle {
+  vkey: string
+  checkpoint: string
+  events: Array<{ seq: number; leaf: string; proof: string[] }>
+}
+
+async function holds({ vkey, checkpoint, events }: Bundle): Promise<boolean[]> {
+  const head = await readNote(checkpoint, vkey)
+  if (!head?.signed) return [false]
+  return Promise.all(
+    events.map(async ({ seq, leaf, proof }) => {
+      const raw = new TextDecoder().decode(fromBase64(leaf) ?? undefined)
+      const sides = siblings(seq, head.size)
+      const steps = proof.map((hash, i) => ({ hash: toHex(fromBase64(hash) ?? new Uint8Array()), left: sides[i]?.left ?? false }))
+      return (await climb({ raw, seq, leaf: toHex(await leafHash(raw)), proof: steps, head_size: head.size, head_root: head.root })).holds
+    }),
+  )
+}
+
+test('bundles that the log wrote add up here, and those whose places or heads were changed do not', async () => {
+  const expected = Object.entries(read<Record<string, string>>('bundles.json'))
+  expect(expected.length).toBeGreaterThan(5)
+  for (const [file, verdict] of expected) {
+    const found = await holds(read<Bundle>(file))
+    if (/^(inclusion|checkpoint)/.test(verdict)) expect(found, file).toContain(false)
+    // What else may be wrong with an event is not told by its place.
+    else expect(found, file).not.toContain(false)
+    expect(found.length, file).toBeGreaterThan(0)
+  }
 })
