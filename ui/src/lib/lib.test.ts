@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { beyond, choices, countdown, longDuration, parseDuration, shortDuration, shorter } from './duration'
 import { initials, list, ordinal, visible } from './text'
 import { ago, localAndUtc, short } from './time'
-import { readTokens, writeQuery } from '../features/audit/search.svelte'
+import { readTokens, writeQuery } from '../features/audit/query'
 import { parseRoute } from './state/router.svelte'
 
 describe('text from people', () => {

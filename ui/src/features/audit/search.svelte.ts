@@ -1,44 +1,39 @@
-import type { EventView } from '$lib/generated/EventView'
 import { asFailure } from '$lib/backend'
+import type { EventMap } from '$lib/generated/EventMap'
+import type { EventPlace } from '$lib/generated/EventPlace'
+import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { App } from '$lib/state/app.svelte'
+import { day } from '$lib/time'
+import { layout, midnights, type Layout } from './layout'
+import { readTokens, writeQuery, type FilterKey, type Token } from './query'
 
-const PAGE = 100
-const PAUSE_MS = 150
-export const FILTERS = ['person', 'resource', 'kind', 'outcome', 'env', 'after', 'before'] as const
-export type FilterKey = (typeof FILTERS)[number]
+/** Rows are read in pieces of so many, and so many pieces are kept. */
+const PIECE = 100
+const KEPT = 40
+/** After this a line says that something is being looked for. */
+const SLOW_MS = 300
+const PAUSE_MS = 60
 
-export interface Token {
-  key: FilterKey
-  value: string
+/** What a search came to, all of one moment. */
+export interface Result {
+  query: string
+  map: EventMap
+  layout: Layout
+  pieces: Map<number, EventView[]>
 }
 
-/** Splits what was typed into typed filters and the rest. A value with spaces stands in double quotes. */
-export function readTokens(text: string): { tokens: Token[]; rest: string } {
-  const tokens: Token[] = []
-  const rest = text.replace(/(^|\s)([a-z]+):("[^"]+"|[^\s"]+)(?=\s|$)/g, (whole, space: string, key: string, value: string) => {
-    if (!(FILTERS as readonly string[]).includes(key)) return whole
-    tokens.push({ key: key as FilterKey, value: value.replace(/^"|"$/g, '') })
-    return space
-  })
-  return { tokens, rest: rest.replace(/\s+/g, ' ').trim() }
-}
-
-/** The query text for these filters and words. */
-export function writeQuery(tokens: readonly Token[], words: string): string {
-  const filters = tokens.map((t) => `${t.key}:${/\s/.test(t.value) ? `"${t.value}"` : t.value}`)
-  return [...filters, words.trim()].filter(Boolean).join(' ')
-}
-
-/** A search in the cached log, page by page, newest first. */
+/** A search in the cached log. Any place in its result is read when it is looked at. */
 export class Search {
   tokens = $state.raw<Token[]>([])
   words = $state('')
-  items = $state.raw<EventView[] | null>(null)
-  total = $state(0)
+  result = $state.raw<Result | null>(null)
   failure = $state.raw<Failure | null>(null)
-  more = $state(false)
+  slow = $state(false)
   #turn = 0
+  #wanted = new Map<number, Promise<void>>()
+  #starts: number[] = []
+  #today = ''
 
   constructor(readonly app: App) {}
 
@@ -46,7 +41,11 @@ export class Search {
     return writeQuery(this.tokens, this.words)
   }
 
-  /** Takes over a whole query, as a link holds it. */
+  get total(): number {
+    return this.result?.map.total ?? 0
+  }
+
+  /** Takes over a whole query, as a link or a saved search holds it. */
   take(text: string): void {
     const { tokens, rest } = readTokens(text)
     this.tokens = tokens
@@ -55,7 +54,7 @@ export class Search {
 
   /** Turns filters that were typed to their end into tokens. */
   settle(): void {
-    if (!/[a-z]+:\S+\s$/.test(this.words)) return
+    if (!/[a-z]+:("[^"]+"|[^\s"]+)\s$/.test(this.words)) return
     const { tokens, rest } = readTokens(this.words)
     if (tokens.length === 0) return
     this.tokens = [...this.tokens, ...tokens]
@@ -63,50 +62,102 @@ export class Search {
   }
 
   add(key: FilterKey, value: string): void {
-    this.tokens = [...this.tokens.filter((t) => !(t.key === key && (t.value === value || key === 'after' || key === 'before'))), { key, value }]
+    const once = key === 'after' || key === 'before'
+    this.tokens = [...this.tokens.filter((t) => !(t.key === key && (once || (t.value === value && !t.not)))), { key, value }]
   }
 
   drop(token: Token): void {
     this.tokens = this.tokens.filter((t) => t !== token)
   }
 
-  /** For an effect: reads the first page a moment after the query or the log changed. */
+  clear(): void {
+    this.tokens = []
+    this.words = ''
+  }
+
+  /** For an effect: reads again a moment after the query or the log changed. */
   follow(): () => void {
     const query = this.query
     void this.app.eventsVersion
-    const timer = setTimeout(() => void this.read(query), this.items === null ? 0 : PAUSE_MS)
+    const timer = setTimeout(() => void this.read(query), this.result === null ? 0 : PAUSE_MS)
     return () => clearTimeout(timer)
   }
 
+  /** What was found before stays until this is there as a whole. */
   async read(query = this.query): Promise<void> {
     const turn = ++this.#turn
+    const timer = setTimeout(() => (this.slow = turn === this.#turn), SLOW_MS)
     try {
-      // As many as were already on the screen, so that a new event does not take the others away.
-      const limit = Math.max(PAGE, Math.min(this.items?.length ?? 0, 1000))
-      const page = await this.app.backend.events({ text: query, before: null, limit })
+      const { backend } = this.app
+      const [starts, first] = await Promise.all([this.#days(), backend.eventSlice({ text: query, offset: 0, limit: PIECE })])
+      const map = await backend.eventMap(query, starts)
       if (turn !== this.#turn) return
-      this.items = page.items
-      this.total = page.total
-      this.more = page.items.length >= limit && page.items.length < page.total
+      // What was read before the log grew would stand in the wrong place.
+      const pieces = new Map(first.total === map.total ? [[0, first.items]] : [])
+      this.#wanted.clear()
+      this.result = { query, map, layout: layout(starts, map.days), pieces }
       this.failure = null
     } catch (thrown) {
       if (turn === this.#turn) this.failure = asFailure(thrown)
+    } finally {
+      clearTimeout(timer)
+      if (turn === this.#turn) this.slow = false
     }
   }
 
-  /** Reads the page after the last one shown. */
-  async next(): Promise<void> {
-    const last = this.items?.[this.items.length - 1]
-    if (!this.more || !last) return
-    this.more = false
-    const turn = this.#turn
+  /** When the days of this log begin. */
+  async #days(): Promise<number[]> {
+    const now = this.app.clock.read()
+    if (this.#starts.length === 0 || this.#today !== day(now)) {
+      const { marks } = await this.app.backend.eventMap('', [])
+      const first = marks[0]?.at
+      this.#starts = first ? midnights(Date.parse(first), now) : []
+      this.#today = day(now)
+    }
+    return this.#starts
+  }
+
+  /** The event at a place of the result, when it was read already. */
+  row(place: number): EventView | undefined {
+    return this.result?.pieces.get(Math.floor(place / PIECE))?.[place % PIECE]
+  }
+
+  /** Has these places read, as far as they are not yet. */
+  async want(from: number, below: number): Promise<void> {
+    const waiting = []
+    for (let piece = Math.floor(from / PIECE); piece * PIECE < Math.min(below, this.total); piece++) {
+      if (this.result?.pieces.has(piece)) continue
+      const asked = this.#wanted.get(piece) ?? this.#piece(piece)
+      this.#wanted.set(piece, asked)
+      waiting.push(asked)
+    }
+    await Promise.all(waiting)
+  }
+
+  async #piece(piece: number): Promise<void> {
+    const shown = this.result
+    if (!shown) return
     try {
-      const page = await this.app.backend.events({ text: this.query, before: last.seq, limit: PAGE })
-      if (turn !== this.#turn) return
-      this.items = [...(this.items ?? []), ...page.items]
-      this.more = page.items.length >= PAGE
+      const page = await this.app.backend.eventSlice({ text: shown.query, offset: piece * PIECE, limit: PIECE })
+      const now = this.result
+      if (!now || now.map !== shown.map) return
+      if (page.total !== now.map.total) return void this.read(shown.query)
+      const pieces = new Map([...now.pieces, [piece, page.items] as const].slice(-KEPT))
+      this.result = { ...now, pieces }
     } catch (thrown) {
       this.failure = asFailure(thrown)
+    } finally {
+      if (this.result?.map === shown.map) this.#wanted.delete(piece)
     }
+  }
+
+  /** The place of an event in the result, where it is or would be. */
+  async placeOf(seq: number): Promise<EventPlace | null> {
+    for (const [piece, items] of this.result?.pieces ?? []) {
+      const at = items.findIndex((e) => e.seq === seq)
+      const found = items[at]
+      if (found) return { seq, at: found.at, offset: piece * PIECE + at }
+    }
+    return this.app.backend.eventNumbered(this.result?.query ?? '', seq)
   }
 }
