@@ -2,12 +2,13 @@
 
 use crate::Time;
 use crate::people::Snapshot;
-use crate::store::{Change, Erased, Position, Store, StoreError};
+use crate::store::{Change, Erased, Position, Row, Store, StoreError};
 use gatepass_core::directory::Person;
 use gatepass_core::erase::{Erasing, HANDLE, is_erased};
 use gatepass_core::event::{By, Event, Fact};
-use gatepass_core::id::{EventId, PersonId};
+use gatepass_core::id::{EventId, PersonId, RequestId};
 use gatepass_core::text::{Digest, SaltedText, Texts, visible};
+use gatepass_core::wire::RequestState;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::Serialize;
@@ -64,7 +65,7 @@ pub async fn at_console(
             return Ok(Gone { person: handle.to_owned(), ..Gone::default() });
         }
         let enabled = people.devices(known.id).filter(|d| !d.disabled).count();
-        holds(store, known, enabled).await?;
+        let voided = holds(store, known, enabled).await?;
         let mut look = found.take().filter(|f| f.person == known.id).unwrap_or_else(|| Found::of(known.id));
         look.read(store).await?;
         let devices = people.devices(known.id).count();
@@ -72,7 +73,7 @@ pub async fn at_console(
         if dry_run {
             return Ok(gone);
         }
-        let (change, named) = change(known.id, &look, now);
+        let (change, named) = change(&look, voided, now);
         match store.commit(change).await {
             Ok(_) => {
                 gone.now = Some(named);
@@ -86,20 +87,26 @@ pub async fn at_console(
     Err(StoreError::Conflict.into())
 }
 
-/// Refuses while there is anything that has to end first.
-async fn holds(store: &dyn Store, person: &Person, enabled: usize) -> Result<(), EraseError> {
-    let rows = store.held(person.id).await?;
-    let theirs = |row: &&crate::store::Row| row.request.by == person.id;
-    let accesses = rows.iter().filter(theirs).filter(|r| r.request.grant.as_ref().is_some_and(|g| !g.over()));
-    let accesses = accesses.count();
-    let open = rows.len() - accesses;
+/// Refuses while there is anything that has to end first. Answers the undecided requests of others on which an approval of
+/// theirs counts no more.
+async fn holds(store: &dyn Store, person: &Person, enabled: usize) -> Result<Vec<RequestId>, EraseError> {
+    let (mut accesses, mut asked, mut approved, mut voided) = (0, 0, 0, Vec::new());
+    for Row { request, .. } in store.held(person.id).await? {
+        if request.by != person.id {
+            match request.approvals.iter().any(|a| a.by == person.id) {
+                true => approved += 1,
+                false => voided.push(request.id),
+            }
+        } else if request.state == RequestState::Pending {
+            asked += 1;
+        } else {
+            accesses += 1;
+        }
+    }
     let counted = [
         (accesses, "an access that is not over", "accesses that are not over"),
-        (
-            open,
-            "an undecided request that they made or decided on",
-            "undecided requests that they made or decided on",
-        ),
+        (asked, "an undecided request", "undecided requests"),
+        (approved, "an approval of an undecided request", "approvals of undecided requests"),
         (enabled, "an enabled device", "enabled devices"),
     ];
     let parts: Vec<String> = counted
@@ -107,7 +114,11 @@ async fn holds(store: &dyn Store, person: &Person, enabled: usize) -> Result<(),
         .filter(|(n, ..)| *n > 0)
         .map(|(n, one, more)| if n == 1 { one.to_owned() } else { format!("{n} {more}") })
         .collect();
-    if parts.is_empty() { Ok(()) } else { Err(EraseError::Holds(person.handle.clone(), parts.join(" and "))) }
+    if parts.is_empty() {
+        Ok(voided)
+    } else {
+        Err(EraseError::Holds(person.handle.clone(), parts.join(" and ")))
+    }
 }
 
 /// The person's texts in the log as far as it was read.
@@ -148,7 +159,8 @@ impl Found {
 }
 
 /// The event first, so that what stands after it about the person is not theirs any more.
-fn change(person: PersonId, found: &Found, now: Time) -> (Change, String) {
+fn change(found: &Found, voided: Vec<RequestId>, now: Time) -> (Change, String) {
+    let person = found.person;
     let handle = neutral();
     let details = serde_json::json!({ "handle": handle, "name": NAME }).to_string();
     let mut salt = [0; 16];
@@ -179,7 +191,7 @@ fn change(person: PersonId, found: &Found, now: Time) -> (Change, String) {
         admin: false,
     };
     let change = Change {
-        erased: Some(Erased { person, seen: found.seen }),
+        erased: Some(Erased { person, seen: found.seen, voided }),
         forgotten: found.positions.clone(),
         events: vec![event(Fact::PersonErased { person }), event(recorded)],
         texts: Texts::from([(digest, details)]),

@@ -1,9 +1,11 @@
 //! The port to what the server keeps. `commit` is the one write: everything in a [`Change`] happens, or nothing.
 
+mod beside;
 pub mod postgres;
 mod sight;
 pub mod sqlite;
 
+pub use beside::{Erased, NO_DEVICE_NAME, Position, Worded};
 pub use sight::{LogEntry, LogSlice, Seen, Slice, Stored, slice};
 
 use crate::Time;
@@ -12,7 +14,7 @@ use async_trait::async_trait;
 use gatepass_core::directory::Person;
 use gatepass_core::drift::Drift;
 use gatepass_core::event::{Event, Fact};
-use gatepass_core::id::{CommandId, DeviceId, DriftId, EventId, GrantId, Number, PersonId, RequestId};
+use gatepass_core::id::{CommandId, DeviceId, DriftId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::Request;
 use gatepass_core::text::{Digest, Texts};
 use gatepass_core::wire::Head;
@@ -235,45 +237,6 @@ pub struct Revoked {
     pub devices: Vec<DeviceId>,
 }
 
-/// The part of an event that tells how long its texts are kept.
-#[derive(serde::Deserialize)]
-struct Header {
-    id: EventId,
-    at: Time,
-    kind: String,
-    drift: Option<DriftId>,
-}
-
-/// An event by its place in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub seq: u64,
-    pub event: EventId,
-}
-
-/// An event that has texts beside the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Worded {
-    pub position: Position,
-    pub at: Time,
-    /// As in the event: `request.created`.
-    pub kind: String,
-    /// Whether nothing is left to happen to the request or the drift it belongs to.
-    pub over: bool,
-}
-
-/// What goes of a person beside the change's texts: the names of their devices, and their invites. While they hold
-/// anything, a device of theirs is enabled, or an event after `seen` tells of them, it is a conflict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Erased {
-    pub person: PersonId,
-    /// As far as the log was read for their texts.
-    pub seen: u64,
-}
-
-/// What the device of a person who was erased is called.
-pub const NO_DEVICE_NAME: &str = "Erased device";
-
 /// Everything that happens together.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
@@ -302,6 +265,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// The requests that it writes.
+    pub(crate) fn named(&self) -> Vec<RequestId> {
+        self.rows.iter().map(|row| row.request.id).collect()
+    }
+
     /// Gives the request that it makes its number.
     pub(crate) fn give(&mut self, given: Number) {
         for happened in &mut self.events {

@@ -143,6 +143,23 @@ async fn what_is_known_of_a_person_goes_and_the_log_stays() {
 }
 
 #[tokio::test]
+async fn an_approval_that_counts_no_more_holds_nothing_up() {
+    let server = TestServer::start().await;
+    let tomas = server.person("tomas", &["backend"]).await;
+    let dana = server.person("dana", &["dba"]).await;
+    server.person("olga", &["oncall"]).await;
+    let asked: Accepted = tomas.ask("write", 60).await.get();
+    dana.approve(&asked.request).await.get::<Accepted>();
+    let (store, now) = (console(&server).await, server.clock.now());
+    let refused = at_console(&*store, "dana", false, now).await.unwrap_err().to_string();
+    assert!(refused.contains("an approval of an undecided request and an enabled device"), "{refused}");
+    revoke::at_console(&*store, "dana", "left", now).await.unwrap();
+    assert!(at_console(&*store, "dana", false, now).await.unwrap().now.is_some());
+    tomas.withdraw(&asked.request).await.get::<Accepted>();
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn texts_go_when_they_were_kept_for_long_enough() {
     let clock = TestClock::new("2026-11-17T12:00:00Z".parse().unwrap());
     let retention = "[retention]\n\"request.*\" = \"30d\"\n\"request.denied\" = \"90d\"\n";

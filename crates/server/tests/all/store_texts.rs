@@ -176,7 +176,7 @@ async fn a_person_is_erased_whole_or_not_at_all(store: &dyn Store) {
     store.commit(Change { invite: invite(&tomas, &other), ..Change::default() }).await.unwrap();
     let (request, asked) = ask(store, &tomas, "orders are stuck").await;
     let erase = |seen, known: &Person| Change {
-        erased: Some(Erased { person: known.id, seen }),
+        erased: Some(Erased { person: known.id, seen, voided: Vec::new() }),
         forgotten: vec![asked],
         people: vec![Person { handle: "erased-7f3k".to_owned(), ..known.clone() }],
         ..Change::default()

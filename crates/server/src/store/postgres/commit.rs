@@ -22,11 +22,11 @@ fn steps(change: &Change) -> Result<Vec<Step>, StoreError> {
         steps.extend(request::write(row)?);
     }
     if let Some(revoked) = &change.revoked {
-        steps.push(request::check_held(revoked.person, &change.rows));
+        steps.push(request::check_held(revoked.person, &change.named()));
     }
     if let Some(erased) = &change.erased {
         steps.extend(person::erase(erased));
-        steps.push(request::check_held(erased.person, &[]));
+        steps.push(request::check_held(erased.person, &erased.voided));
     }
     steps.extend(text::erase(&change.forgotten));
     for found in &change.drift {

@@ -221,13 +221,13 @@ pub fn held(person: PersonId) -> Step {
 }
 
 /// Whether nothing is held beside these.
-pub fn check_held(person: PersonId, known: &[RowChange]) -> Step {
+pub fn check_held(person: PersonId, known: &[RequestId]) -> Step {
     Step::new(concat!(
         "SELECT 1 WHERE NOT EXISTS (SELECT FROM request WHERE id <> ALL ($2) AND ",
         held!(),
         ")"
     ))
     .with(Type::UUID, person.0)
-    .with(Type::UUID_ARRAY, known.iter().map(|k| k.request.id.0).collect::<Vec<_>>())
+    .with(Type::UUID_ARRAY, known.iter().map(|k| k.0).collect::<Vec<_>>())
     .or(Miss::Conflict)
 }

@@ -2,7 +2,8 @@
 
 use super::get;
 use super::step::Step;
-use crate::store::{Change, Header, Position, StoreError, Worded};
+use crate::store::beside::Header;
+use crate::store::{Change, Position, StoreError, Worded};
 use gatepass_core::id::{DriftId, RequestId};
 use gatepass_core::text::Digest;
 use std::collections::BTreeMap;

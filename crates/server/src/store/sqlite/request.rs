@@ -298,8 +298,8 @@ pub fn held(db: &Connection, person: PersonId) -> Result<Vec<Row>, StoreError> {
 }
 
 /// Whether nothing is held beside these.
-pub fn check_held(db: &Connection, person: PersonId, known: &[RowChange]) -> Result<(), StoreError> {
+pub fn check_held(db: &Connection, person: PersonId, known: &[RequestId]) -> Result<(), StoreError> {
     let held = held(db, person)?;
-    let all = held.iter().all(|row| known.iter().any(|k| k.request.id == row.request.id));
+    let all = held.iter().all(|row| known.contains(&row.request.id));
     if all { Ok(()) } else { Err(StoreError::Conflict) }
 }

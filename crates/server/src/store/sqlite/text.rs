@@ -1,7 +1,8 @@
 //! `text`: free text from people, beside the log.
 
 use super::{fail, json, parse};
-use crate::store::{Header, Position, StoreError, Worded};
+use crate::store::beside::Header;
+use crate::store::{Position, StoreError, Worded};
 use gatepass_core::id::RequestId;
 use gatepass_core::text::{Digest, SaltedText};
 use rusqlite::{Connection, params};

@@ -283,11 +283,11 @@ fn commit(db: &Connection, sequencer: &mut Sequencer, mut change: Change) -> Res
     }
     if let Some(revoked) = &change.revoked {
         person::revoke(db, revoked)?;
-        request::check_held(db, revoked.person, &change.rows)?;
+        request::check_held(db, revoked.person, &change.named())?;
     }
     if let Some(erased) = &change.erased {
         person::erase(db, erased)?;
-        request::check_held(db, erased.person, &[])?;
+        request::check_held(db, erased.person, &erased.voided)?;
     }
     for position in &change.forgotten {
         text::erase(db, position.seq)?;
