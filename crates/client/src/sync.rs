@@ -45,12 +45,16 @@ impl Client {
         let mut told = joined.syncing.lock().await;
         let result = self.pull(&joined).await;
         self.contact(result.as_ref().err());
+        let mut announced = self.announce(&joined, &mut told).await;
+        // May take a while, once in a long time.
         let tidied = self.tidy_texts(&joined).await;
-        let announced = self.announce(&joined, &mut told).await;
+        if matches!(tidied, Ok(true)) {
+            announced = announced.and(self.announce(&joined, &mut told).await);
+        }
         // After telling: a file that reaches the disk takes its time.
         self.witnessed(&joined).await?;
         self.tidy_ssh().await;
-        result.and(tidied).and(announced)
+        result.and(tidied.map(|_| ())).and(announced)
     }
 
     /// Notes how a contact with the server went.
@@ -123,13 +127,10 @@ impl Client {
     }
 
     /// Has texts go that were kept for long enough, and what is left of people who were erased; with the server gone, too.
-    async fn tidy_texts(&self, joined: &Arc<Joined>) -> Result<(), Failure> {
+    /// Answers whether anything did.
+    async fn tidy_texts(&self, joined: &Arc<Joined>) -> Result<bool, Failure> {
         let now = joined.api.now();
-        blocking(&joined.cache, move |cache| {
-            cache.reword(now)?;
-            cache.expire(now).map(|_| ())
-        })
-        .await
+        blocking(&joined.cache, move |cache| Ok(cache.reword(now)? | cache.expire(now)?)).await
     }
 
     async fn finished(&self, joined: &Arc<Joined>, size: u64) -> Result<(), Failure> {
