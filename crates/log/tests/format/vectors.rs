@@ -2,6 +2,7 @@
 
 use crate::broken;
 use crate::story::{self, Story};
+use gatepass_core::text::SaltedText;
 use gatepass_core::wire::Head;
 use gatepass_log::bundle::{Bundle, BundleError, Entry};
 use gatepass_log::{
@@ -139,13 +140,18 @@ fn encode(bytes: impl Iterator<Item = u8>) -> String {
 
 /// All of a log, or those positions of it that `chosen` names.
 pub fn bundle(story: &Story, chosen: impl Fn(u64) -> bool) -> Bundle {
-    let (leaves, key) = (leaves(story), story::log_key());
+    bundle_of(&story.contents(), &story.texts, chosen)
+}
+
+/// The same of whatever the leaves are: the tree and its head are right, and signed by the log's key.
+pub fn bundle_of(contents: &[Vec<u8>], texts: &[Vec<SaltedText>], chosen: impl Fn(u64) -> bool) -> Bundle {
+    let (leaves, key) = (contents.iter().map(|c| Hash::leaf(c)).collect::<Vec<_>>(), story::log_key());
     let size = leaves.len() as u64;
     let events =
-        story.contents().into_iter().zip(1..).filter(|(_, seq)| chosen(*seq)).map(|(content, seq)| {
-            Entry::new(seq, &content, &inclusion(leaves.as_slice(), seq, size).unwrap())
+        contents.iter().zip(1..).filter(|(_, seq)| chosen(*seq)).map(|(content, seq)| {
+            Entry::new(seq, content, &inclusion(leaves.as_slice(), seq, size).unwrap())
         });
-    let texts = story.texts.iter().zip(1..).filter(|(_, seq)| chosen(*seq)).flat_map(|(t, _)| t.clone());
+    let texts = texts.iter().zip(1..).filter(|(_, seq)| chosen(*seq)).flat_map(|(t, _)| t.clone());
     Bundle {
         vkey: key.vkey().to_owned(),
         checkpoint: key.sign(heads(&leaves).last().unwrap()).unwrap(),
@@ -175,7 +181,7 @@ fn what_is_written_down_is_what_is_made() {
     for (name, verdict, bundle) in broken::bundles() {
         let file = format!("bundle-{name}.json");
         expected.insert(file.clone(), verdict.into());
-        files.push((file, pretty(&bundle)));
+        files.push((file, serde_json::to_string(&bundle).unwrap() + "\n"));
     }
     files.push(("bundles.json".to_owned(), pretty(&expected)));
     let folder = folder();
@@ -202,7 +208,7 @@ fn what_is_written_down_is_what_is_made() {
 fn each_bundle_holds_or_is_found_out() {
     let expected = std::fs::read_to_string(folder().join("bundles.json")).unwrap();
     let expected: std::collections::BTreeMap<String, String> = serde_json::from_str(&expected).unwrap();
-    assert!(!expected.is_empty());
+    assert!(expected.len() > 20);
     for (file, verdict) in expected {
         let bundle = Bundle::parse(&std::fs::read_to_string(folder().join(&file)).unwrap()).unwrap();
         assert_eq!(self::verdict(&bundle), verdict, "{file}: {:?}", bundle.verify());
