@@ -17,6 +17,7 @@ use crate::store::{
 };
 use crate::tail::Tail;
 use crate::views;
+use crate::witness::Witnesses;
 use gatepass_connectors::points::{Point, reached};
 use gatepass_core::catalogue::Catalogue;
 use gatepass_core::command::{Body, Command, Report};
@@ -57,6 +58,8 @@ pub struct Inner {
     pub held: Held,
     /// None on a node that serves nobody.
     pub signing: Option<Signing>,
+    /// None where none are configured.
+    pub witnesses: Option<Witnesses>,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -99,6 +102,12 @@ impl App {
     /// What was signed last; nothing while the log is not the one that was signed.
     pub fn signed_head(&self) -> Option<Arc<Signed>> {
         self.signing.as_ref().filter(|_| !self.held.is()).and_then(Signing::last)
+    }
+
+    /// The same for who keeps it: with what external witnesses said of it, so maybe a little older.
+    pub fn checkpoint(&self) -> Option<Arc<Signed>> {
+        let newest = self.signed_head()?;
+        Some(self.witnesses.as_ref().map_or_else(|| newest.clone(), |all| all.shown(newest.clone())))
     }
 
     /// The body of a command of this kind, which a device of the people answered signed. `peer` pays for signatures that

@@ -38,6 +38,7 @@ pub mod testing;
 pub mod tls;
 pub mod verify;
 mod views;
+mod witness;
 pub mod worker;
 
 pub use config::{Config, ConfigError};

@@ -40,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 const LABELLED_COUNTERS: &[(&str, &str)] = &[
     ("gatepass_commits_total", "Writes that were committed, by store"),
+    ("gatepass_log_witness_failures_total", "Times a witness did not cosign the log, by witness"),
     ("gatepass_drift_total", "Accesses with our tag that no live grant explains, by target"),
     ("gatepass_missing_total", "Accesses that were gone from their target before their end, by target"),
 ];
@@ -58,8 +59,14 @@ const GAUGES: &[(&str, &str, f64)] = &[
     ("gatepass_jobs_overdue_seconds", "For how long the longest due end of an access is overdue", 0.0),
     ("gatepass_jobs_running", "Jobs that run", 0.0),
     ("gatepass_listen_up", "Whether changes by other nodes are heard at once", 1.0),
+    ("gatepass_log_cosignatures", "Witnesses that cosigned the newest head they were asked about", 0.0),
     ("gatepass_log_held", "Whether nothing is written because the log is an older copy", 0.0),
     ("gatepass_log_size", "Events in the log", 0.0),
+    (
+        "gatepass_log_unwitnessed_seconds",
+        "For how long signed heads have lacked the quorum of witnesses",
+        0.0,
+    ),
     ("gatepass_outbox_events", "Events that wait for their place in the log", 0.0),
     ("gatepass_poll_age_seconds", "Since the log's head was last read from the database", 0.0),
     ("gatepass_removal_alarms", "Accesses whose removal failed three times or more", 0.0),
@@ -166,6 +173,9 @@ pub async fn gather(app: &App) -> String {
             gauge!("gatepass_drift_open", "target" => target.clone())
                 .set(rows.iter().filter(open).count() as f64);
         }
+    }
+    if let Some(witnesses) = &app.witnesses {
+        witnesses.measure();
     }
     gauge!("gatepass_log_size").set(*app.store.heads().borrow() as f64);
     // What can't be measured keeps what it stood at.

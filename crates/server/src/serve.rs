@@ -15,6 +15,7 @@ use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
+use crate::witness::{self, Witnesses};
 use crate::{jobs, listen, publish, reconcile, retention, router, signing};
 use gatepass_connectors::Connector;
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Signing(SigningError),
+    #[error("the log’s witnesses can’t be asked: {0}")]
+    Witnesses(#[from] reqwest::Error),
     #[error(
         "a worker works for the servers that share a PostgreSQL, and this configuration has none: set “database”, or \
          run “gatepass-server serve”, which does the work itself"
@@ -212,6 +215,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tracing::error!(%error, alarm = true, "the log is not signed yet");
     }
     tasks.0.push(tokio::spawn(signing::follow(app.clone())));
+    tasks.0.push(tokio::spawn(witness::follow(app.clone())));
     tasks.0.extend([tokio::spawn(Auth::follow(app.clone())), tokio::spawn(follow(app.clone()))]);
     tasks.0.push(tokio::spawn(seen::follow(app.clone())));
     tasks.0.push(tokio::spawn(retention::run(app.clone())));
@@ -244,6 +248,7 @@ pub(crate) async fn assemble(
     } else {
         None
     };
+    let witnesses = if signs { Witnesses::of(&config.witnesses)? } else { None };
     let held = Held::new(&config.data, when_there(|| seen::lost(&*store, &config.data)).await?);
     if let Some(known) = seen::time(&config.data) {
         clock.at_least(known);
@@ -272,6 +277,7 @@ pub(crate) async fn assemble(
         clocks: Default::default(),
         held,
         signing,
+        witnesses,
         stopping,
     }));
     if let Err(error) = seen::begin(&app).await {

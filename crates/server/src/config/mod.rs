@@ -19,6 +19,7 @@ mod webhook;
 pub use command::CommandTarget;
 pub use database::Database;
 pub use kept::Kept;
+pub use log::{WitnessAt, Witnesses};
 pub use mariadb::MariadbTarget;
 pub use network::Network;
 pub use target::{FakeTarget, Kind, Password, Target};
@@ -102,6 +103,8 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// What the log is signed with; made at the first start.
     pub log_key: PathBuf,
+    /// Who else looks at the log, from outside.
+    pub witnesses: Witnesses,
     /// How long texts are kept.
     pub retention: Retention,
     pub targets: Vec<Target>,
@@ -223,6 +226,7 @@ impl File {
         });
         let tls = server.tls.map(|tls| tls.check(folder, &mut faults));
         let retention = retention::check(self.retention, &mut faults);
+        let witnesses = self.log.witnesses(&mut faults);
         let targets = target::check(self.target, folder, &mut faults);
         let known: Vec<(String, String)> =
             targets.iter().map(|t| (t.id.clone(), t.kind_name.to_owned())).collect();
@@ -243,6 +247,7 @@ impl File {
             listen: server.listen.map_or_else(|| LISTEN.to_owned(), Spanned::into_inner),
             public_url: server.public_url.map(|u| u.get_ref().trim_end_matches('/').to_owned()),
             log_key: self.log.key(folder, &data),
+            witnesses,
             data,
             database,
             limits,

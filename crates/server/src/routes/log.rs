@@ -90,7 +90,7 @@ pub async fn events(
     let people = app.people.now();
     let viewer = people.person(reader.person).ok_or(Code::Internal)?;
     // Before the page is read, whose head is then no older.
-    let signed = app.signed_head();
+    let signed = app.checkpoint();
     let at_least = signed.as_ref().map_or(0, |signed| signed.head.size);
     let (after, known) = (query.after.unwrap_or(0), query.size.unwrap_or(0).max(at_least));
     let whole = app.tail.read(&*app.store, after, limit, known).await?;

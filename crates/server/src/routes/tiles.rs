@@ -22,7 +22,8 @@ const PRIVATE_FOR_EVER: &str = "private, max-age=31536000, immutable";
 /// What is signed every second.
 const NOT_AT_ALL: &str = "no-cache";
 
-/// The newest signed head: a C2SP checkpoint.
+/// The newest signed head: a C2SP checkpoint, with the cosignatures of external witnesses. Where a quorum of them is
+/// configured, the newest that has it, unless they have been away.
 #[utoipa::path(get, path = "/v1/log/checkpoint", responses(
     (status = 200, content_type = "text/plain", body = String),
     (status = "4XX", body = ProblemDetails, content_type = "application/problem+json"),
@@ -30,7 +31,7 @@ const NOT_AT_ALL: &str = "no-cache";
 ))]
 pub async fn checkpoint(State(app): State<App>, Peer(peer): Peer) -> Result<Response, Problem> {
     app.limits.peer(peer)?;
-    let signed = signed(&app)?;
+    let signed = app.checkpoint().ok_or_else(|| absent(&app))?;
     Ok(([(CONTENT_TYPE, TEXT), (CACHE_CONTROL, NOT_AT_ALL)], signed.note.clone()).into_response())
 }
 
@@ -106,8 +107,11 @@ pub async fn entries(
 }
 
 fn signed(app: &App) -> Result<Arc<Signed>, Problem> {
-    let held = if app.held.is() { Code::LogHeld } else { Code::Unavailable };
-    app.signed_head().ok_or_else(|| held.into())
+    app.signed_head().ok_or_else(|| absent(app).into())
+}
+
+fn absent(app: &App) -> Code {
+    if app.held.is() { Code::LogHeld } else { Code::Unavailable }
 }
 
 fn answer(tile: &Tile, kept: &'static str, bytes: Vec<u8>) -> Response {

@@ -87,6 +87,11 @@ impl Signing {
         self.last.borrow().clone()
     }
 
+    /// Each head as it is signed.
+    pub fn heads(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.last.subscribe()
+    }
+
     /// Somebody decided something, after which the log has this size: it is signed at once.
     pub fn decided(&self, size: u64) {
         self.decided.send_if_modified(|known| std::mem::replace(known, size.max(*known)) < size);
