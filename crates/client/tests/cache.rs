@@ -124,7 +124,7 @@ async fn what_becomes_visible_appears_and_what_no_longer_is_goes() {
     assert_eq!(found(&client, "open").await, [] as [u64; 0]);
     let left: u32 = home.cache().query_row("SELECT count(*) FROM texts", [], |r| r.get(0)).unwrap();
     assert_eq!(left, 1, "its text is gone too");
-    assert_eq!(client.verify_again().await.unwrap().verified_to, Some(2));
+    assert_eq!(client.status().await.unwrap().verified_to, Some(2));
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn an_erased_text_is_erased_here_with_the_next_full_pull() {
     assert_eq!((request.reason, request.number.as_str()), (None, "R-1"));
     assert_eq!(found(&client, "matters").await, [] as [u64; 0]);
     assert_eq!(found(&client, "asked").await, [1]);
-    assert!(!client.verify_again().await.unwrap().mismatch);
+    assert!(!client.status().await.unwrap().mismatch);
 }
 
 #[tokio::test]

@@ -106,10 +106,14 @@ async fn a_rebuilt_cache_still_knows_the_head_it_saw() {
 #[tokio::test]
 async fn a_cache_that_was_changed_shows_when_verified_again() {
     let home = Home::new().await;
-    home.state().ask(1, "first");
+    {
+        let mut s = home.state();
+        s.found();
+        s.asks(1, "first");
+    }
     let client = home.joined().await;
     assert!(!client.verify_again().await.unwrap().mismatch);
     home.cache().execute("UPDATE bodies SET json = replace(json, '600', '601')", []).unwrap();
     assert!(client.verify_again().await.unwrap().mismatch);
-    assert!(!client.event(1).await.unwrap().in_verified_tree);
+    assert!(!client.event(6).await.unwrap().in_verified_tree);
 }

@@ -9,7 +9,7 @@ use gatepass_core::command::{Body, Command, Enroll};
 use gatepass_core::event::{By, Event, Fact};
 use gatepass_core::id::{DeviceId, PersonId};
 use gatepass_core::text::Digest;
-use gatepass_core::wire::{EndCause, SignedCommand, Verdict};
+use gatepass_log::replay::{enrols, follows, stands_for};
 use gatepass_log::{Hash, fingerprint, verify};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::HashMap;
@@ -45,9 +45,11 @@ pub(super) fn signature(
     };
     if let Fact::DeviceEnrolled { signing_key, name, .. } = &event.fact {
         // The new device vouches for itself; the server vouches for the invite.
-        let valid = verify(signing_key, "device.enroll", command).is_ok() && enrols(event, command);
+        let body: Option<Enroll> = serde_json::from_value(command.body.clone()).ok();
+        let valid = body.as_ref().is_some_and(|body| enrols(body, &event.fact))
+            && verify(signing_key, "device.enroll", command).is_ok();
         let name = salted(conn, name)?.map(|t| t.text);
-        let signed_at = serde_json::from_value::<Enroll>(command.body.clone()).ok().map(|body| body.at);
+        let signed_at = body.map(|body| body.at);
         return Ok(Some(SignatureCheck { signed_at, ..check(valid, name, signing_key) }));
     }
     let Some(enrolled) = enrolled(conn, device.0.as_bytes())? else { return Ok(None) };
@@ -57,7 +59,7 @@ pub(super) fn signature(
     };
     let in_time = disabled.get(&device).is_none_or(|after| seq <= *after || ends_itself(event, person));
     let follows = match &body.command {
-        Command::RevokeAll { person, reason } => revokes(conn, *person, reason, event)?,
+        Command::RevokeAll { person, reason } => ordered(conn, &body.command, *person, reason, event)?,
         command => stands_for(command, event),
     };
     let valid = in_time
@@ -97,16 +99,6 @@ fn enrolled(conn: &Connection, device: &[u8; 16]) -> Result<Option<Enrolled>, Fa
     Ok(Some(Enrolled { person, signing_key, name }))
 }
 
-fn enrols(event: &Event, command: &SignedCommand) -> bool {
-    let Fact::DeviceEnrolled { device, signing_key, seal_key, name, .. } = &event.fact else { return false };
-    serde_json::from_value::<Enroll>(command.body.clone()).is_ok_and(|body| {
-        body.device == *device
-            && body.signing_key == *signing_key
-            && body.seal_key == *seal_key
-            && body.name == *name
-    })
-}
-
 /// Where each device that is disabled was.
 pub(super) type Disabled = HashMap<DeviceId, u64>;
 
@@ -133,63 +125,14 @@ fn ends_itself(event: &Event, by: PersonId) -> bool {
     matches!(command, Some(Body { command: Command::RevokeAll { person, .. }, .. }) if person == by)
 }
 
-/// Whether the event is one that follows from ending everything of `person`.
-fn revokes(conn: &Connection, person: PersonId, why: &Digest, event: &Event) -> Result<bool, Failure> {
-    let theirs = || -> Result<bool, Failure> {
-        let request = event.request.map_or(Ok(None), |id| projection(conn, id))?;
-        Ok(request.is_some_and(|r| r.by == person))
-    };
-    Ok(match &event.fact {
-        Fact::PersonRevoked { person: p, reason } => *p == person && reason == why,
-        Fact::DeviceDisabled { person: p, .. } | Fact::ApprovalVoided { person: p } => *p == person,
-        Fact::GrantEnding { cause: EndCause::Revoked, reason, .. } => {
-            reason.as_ref() == Some(why) && theirs()?
-        }
-        Fact::RequestWithdrawn => theirs()?,
-        _ => false,
-    })
-}
-
-/// Whether what was signed is what the event says happened.
-fn stands_for(command: &Command, event: &Event) -> bool {
-    let note_is = |a: &Option<Digest>, b: &Option<Digest>| a == b;
-    match (command, &event.fact) {
-        (
-            Command::Create { resource, role, duration_s, reason, ticket, ssh_key },
-            Fact::RequestCreated {
-                resource: r,
-                role: o,
-                duration_s: d,
-                reason: why,
-                ticket: t,
-                extends: None,
-                ssh_key: key,
-                ..
-            },
-        ) => {
-            let same = resource == r && role == o && duration_s == d && (key.is_none() || key == ssh_key);
-            same && note_is(reason, why) && note_is(ticket, t)
-        }
-        (
-            Command::Extend { grant, duration_s, reason },
-            Fact::RequestCreated { duration_s: d, reason: why, extends, .. },
-        ) => Some(*grant) == *extends && duration_s == d && note_is(reason, why),
-        (
-            Command::Decide { request, verdict: Verdict::Approve, duration_s, note, .. },
-            Fact::RequestApproved { duration_s: d, note: n },
-        ) => Some(*request) == event.request && duration_s.is_none_or(|s| s == *d) && note_is(note, n),
-        (Command::Decide { request, verdict: Verdict::Deny, note, .. }, Fact::RequestDenied { note: n }) => {
-            Some(*request) == event.request && note_is(note, n)
-        }
-        (Command::Withdraw { request }, Fact::RequestWithdrawn) => Some(*request) == event.request,
-        (Command::Return { grant }, Fact::GrantEnding { grant: g, .. }) => grant == g,
-        (Command::Revoke { grant, reason }, Fact::GrantEnding { grant: g, reason: r, .. }) => {
-            grant == g && r.as_ref() == Some(reason)
-        }
-        (Command::DriftKnown { drift, reason, .. }, Fact::DriftKnown { drift: of, reason: why, .. })
-        | (Command::DriftUnknown { drift, reason, .. }, Fact::DriftUnknown { drift: of, reason: why, .. }) => {
-            drift == of && reason == why
-        }
-        _ => false,
-    }
+/// Whether the event is what the order to end everything of `person` says, or follows from it.
+fn ordered(
+    conn: &Connection,
+    command: &Command,
+    person: PersonId,
+    reason: &Digest,
+    event: &Event,
+) -> Result<bool, Failure> {
+    let asker = event.request.map_or(Ok(None), |id| projection(conn, id))?.map(|r| r.by);
+    Ok(stands_for(command, event) || follows(person, reason, &event.fact, asker))
 }

@@ -1,6 +1,8 @@
 //! A server for the client's tests: it keeps a log, tells it honestly, or lies as a test wants.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod sound;
+
 use chrono::TimeDelta;
 use gatepass_client::{Client, Clock, KeyStore, Profile};
 use gatepass_core::Time;
