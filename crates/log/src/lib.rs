@@ -7,6 +7,8 @@ mod nodes;
 mod proof;
 pub mod replay;
 mod signature;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tile;
 mod tree;
 pub mod witness;

@@ -87,6 +87,9 @@ pub const RULES: &[(&str, &str)] = &[
     ("drift", "What is told of drift follows from what was told before."),
     ("marked", "Only admins and the approvers of what it holds mark drift, at the revision that was shown."),
     // Parts of a log: see `Bundle`.
+    ("text", "A text beside an event is one that it names. (Stores and caches.)"),
+    ("root", "The events add up to the head that is kept with them. (Stores and caches.)"),
+    ("checkpoint", "The newest signed head holds, and the events add up to it. (Stores and caches.)"),
     ("inclusion", "The event is in the tree of the signed head. (Bundles.)"),
 ];
 
