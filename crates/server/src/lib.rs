@@ -37,6 +37,7 @@ mod tail;
 pub mod testing;
 pub mod tls;
 pub mod verify;
+pub mod verify_log;
 mod views;
 mod witness;
 pub mod worker;

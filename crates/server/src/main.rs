@@ -64,6 +64,9 @@ enum Command {
     },
     /// The log: its key, and how it goes on from an older copy of the data.
     Log(command::Log),
+    /// Check the whole log, from the first event on: hashes, signatures, who was entitled, and that each event follows from
+    /// those before. Exits with 1 when anything does not hold. Beside a running server, or without.
+    VerifyLog(command::VerifyLog),
     /// Look at everything that a server with this configuration depends on; exits with 1 when anything fails.
     Doctor(command::Doctor),
     /// Put the connector of a target through what every connector promises.
@@ -167,6 +170,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             false => std::process::exit(1),
         },
         Command::Log(log) => log.run().await,
+        Command::VerifyLog(verify) => match verify.run().await? {
+            true => Ok(()),
+            false => std::process::exit(1),
+        },
         Command::Connector(connector) => {
             log(LogFormat::Text);
             match connector.run().await? {

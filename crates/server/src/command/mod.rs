@@ -9,6 +9,7 @@ mod migrate;
 mod revoke_all;
 mod serve;
 mod ssh_ca;
+mod verify_log;
 
 pub use connector::Connector;
 pub use doctor::Doctor;
@@ -19,3 +20,4 @@ pub use migrate::Migrate;
 pub use revoke_all::RevokeAll;
 pub use serve::{serve, work};
 pub use ssh_ca::SshCa;
+pub use verify_log::VerifyLog;
