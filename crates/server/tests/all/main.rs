@@ -32,10 +32,12 @@ mod sessions;
 mod signing;
 mod ssh;
 mod store;
+mod store_log;
 mod store_texts;
 mod stream;
 mod tiles;
 mod tls;
 mod urgent;
+mod verify_log;
 
 use redacted::redacted;

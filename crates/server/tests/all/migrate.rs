@@ -165,7 +165,7 @@ async fn at_the_command_line_the_owner_brings_it_up_to_date() {
     // Gone back a step: the nodes' role may not, the owner may.
     let level = schema::newest(&schema::known());
     database.psql(&format!(
-        "DROP TABLE note, drift; ALTER TABLE job DROP COLUMN first_due, DROP COLUMN urgent;
+        "DROP TABLE subtree;
          DELETE FROM refinery_schema_history WHERE version = {level}"
     ));
     let password = folder.path().join("database-password");
@@ -173,12 +173,12 @@ async fn at_the_command_line_the_owner_brings_it_up_to_date() {
     let listed = migrate(folder.path(), &["--dry-run", "--json"]);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed["level"], level - 1);
-    assert_eq!(listed["waiting"][0], format!("V{level}__ends"));
+    assert_eq!(listed["waiting"][0], format!("V{level}__subtrees"));
     let refused = migrate(folder.path(), &[]);
     assert!(!refused.status.success() && said(&refused).contains("(42501)"), "{}", said(&refused));
     let done = migrate(folder.path(), &as_owner);
     assert!(done.status.success(), "{}", said(&done));
-    assert!(said(&done).contains(&format!("V{level}__ends\n")), "{}", said(&done));
+    assert!(said(&done).contains(&format!("V{level}__subtrees\n")), "{}", said(&done));
     assert_eq!(database.psql("SELECT max(version) FROM refinery_schema_history"), level.to_string());
 
     // SQLite needs nobody to do it.

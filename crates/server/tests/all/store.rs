@@ -6,7 +6,6 @@ use gatepass_core::event::{By, Event, Fact, Rule};
 use gatepass_core::id::{CommandId, DeviceId, EventId, GrantId, Number, PersonId, RequestId};
 use gatepass_core::request::{Request, apply};
 use gatepass_core::text::Digest;
-use gatepass_log::{Hash, Tree};
 use gatepass_server::store::postgres::PostgresStore;
 use gatepass_server::store::sqlite::{SqliteOptions, SqliteStore};
 use gatepass_server::store::{
@@ -338,63 +337,6 @@ async fn a_lease_is_renewed_while_it_is_held(store: Arc<dyn Store>) {
     assert_eq!(store.renew(&held, until + TimeDelta::hours(1)).await.unwrap(), [0i64; 0], "another has it");
 }
 
-fn published(n: usize) -> Event {
-    Event {
-        id: EventId(Uuid::now_v7()),
-        at: noon(),
-        by: By::Gatepass,
-        request: None,
-        fact: Fact::CataloguePublished { catalogue: Digest::of(&n.to_be_bytes()), document: None },
-        command: None,
-    }
-}
-
-async fn grow(store: &Arc<dyn Store>, by: usize) {
-    let events = (0..by).map(published).collect();
-    store.commit(Change { events, ..Change::default() }).await.unwrap();
-}
-
-/// The leaves and the roots of complete subtrees are those of the tree over the events.
-async fn proofs_are_made_of_what_stands_with_the_events(store: Arc<dyn Store>) {
-    for by in [1, 254, 1, 300, 44] {
-        grow(&store, by).await;
-    }
-    let mut tree = Tree::default();
-    let mut complete = Vec::new();
-    let entries = store.entries(0, 1_000).await.unwrap().entries;
-    let leaves: Vec<Hash> = entries.iter().map(|e| Hash::leaf(e.body.get().as_bytes())).collect();
-    for leaf in &leaves {
-        tree.append_with(*leaf, |height, _, root| complete.extend((height == 8).then_some(root)));
-    }
-    assert_eq!(tree.head(), store.head().await.unwrap());
-    assert_eq!(store.nodes(0, 0, 600).await.unwrap(), leaves);
-    assert_eq!(store.nodes(0, 599, 1).await.unwrap(), leaves[599..]);
-    assert_eq!(store.nodes(8, 0, 2).await.unwrap(), complete);
-    assert_eq!(store.nodes(8, 1, 1).await.unwrap(), complete[1..]);
-    // What is not complete yet, wholly or in part.
-    for (height, index, count) in [(0, 600, 1), (0, 599, 2), (8, 2, 1), (8, 0, 3), (16, 0, 1)] {
-        assert!(
-            matches!(store.nodes(height, index, count).await, Err(StoreError::Failed(_))),
-            "{height} {index}"
-        );
-    }
-}
-
-/// Its length would not fit where the log is served.
-async fn an_event_has_fewer_than_65536_bytes(store: Arc<dyn Store>) {
-    let sized = |bytes: usize| {
-        let mut event = created().1;
-        let room = bytes - gatepass_log::canonical(&event).unwrap().len();
-        if let Fact::RequestCreated { resource, .. } = &mut event.fact {
-            resource.push_str(&"x".repeat(room));
-        }
-        Change { events: vec![event], ..Change::default() }
-    };
-    let refused = store.commit(sized(65_536)).await.unwrap_err();
-    assert_eq!(refused, StoreError::TooLarge(65_536));
-    assert_eq!(store.commit(sized(65_535)).await.unwrap().head.size, 1);
-}
-
 macro_rules! conformance {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
@@ -437,34 +379,7 @@ conformance!(
     forgetting_takes_jobs_and_secret,
     a_turn_is_one_node_s,
     a_lease_is_renewed_while_it_is_held,
-    proofs_are_made_of_what_stands_with_the_events,
-    an_event_has_fewer_than_65536_bytes,
 );
-
-/// A log of a version that did not keep them, and one whose end such a version wrote.
-#[tokio::test]
-async fn what_proofs_are_made_of_is_made_for_a_log_that_lacks_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = sqlite(&directory);
-    grow(&store, 700).await;
-    let whole = store.nodes(8, 0, 2).await.unwrap();
-    drop(store);
-    for lost in ["", "WHERE number = 1"] {
-        let db = rusqlite::Connection::open(directory.path().join("data/gatepass.db")).unwrap();
-        db.execute(&format!("DELETE FROM subtree {lost}"), []).unwrap();
-        drop(db);
-        assert_eq!(sqlite(&directory).nodes(8, 0, 2).await.unwrap(), whole);
-    }
-    let database = Database::fresh().await;
-    let store = postgres(&database).await;
-    grow(&store, 700).await;
-    let whole = store.nodes(8, 0, 2).await.unwrap();
-    for lost in ["", "WHERE number = 1"] {
-        // Also while it runs beside such a node.
-        database.psql(&format!("DELETE FROM subtree {lost}"));
-        assert_eq!(store.nodes(8, 0, 2).await.unwrap(), whole);
-    }
-}
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_opening_again() {
