@@ -48,7 +48,8 @@ async fn a_command_is_ended_with_all_it_started() {
 async fn a_terminal_is_as_ever_until_it_is_ended() {
     needs_root!();
     let target = target(&[], |_| ());
-    let access = provisioned(&target, Session::Cut, 12).await;
+    // As long as a slow machine may need to type all of it.
+    provisioned(&target, Session::Cut, 600).await;
     let mut shell = target.open(&["-tt"], &[]);
     shell.type_in("PS1=; stty -echo; echo at $(tty) leads $(ps -o sid= -p $$) of $$ end\n");
     let line = shell.line_with("at /dev/pts/").expect("a terminal");
@@ -65,7 +66,14 @@ async fn a_terminal_is_as_ever_until_it_is_ended() {
     assert!(shell.line_with("again").is_some());
     shell.type_in("\u{1a}");
     assert!(shell.line_with("Stopped").is_some());
-    shell.type_in("kill -9 %1; nohup sleep 1000 >/dev/null & echo pid $! end\n");
+    shell.type_in("kill -9 %1; wait %1; exit 7\n");
+    assert!(shell.ended().is_some());
+
+    let access = provisioned(&target, Session::Cut, 8).await;
+    let mut shell = target.open(&["-tt"], &[]);
+    shell.type_in("PS1=; stty -echo; echo quiet $((40 + 2))\n");
+    assert!(shell.line_with("quiet 42").is_some());
+    shell.type_in("nohup sleep 1000 >/dev/null & echo pid $! end\n");
     let line = shell.line_with("pid ").unwrap();
     let pid = line.split_whitespace().nth(1).unwrap().to_owned();
     assert!(process(&pid));
