@@ -68,7 +68,7 @@ impl World {
         })?;
         let of = self.grants.get(grant).copied();
         let standing = of.and_then(|request| self.requests.get(&request));
-        let live = matches!(standing, Some(Standing::Open(_)));
+        let live = matches!(standing, Some(Standing::Open { .. }));
         hold(!live, "unexplained", || format!("the grant {grant} was not over"))?;
         match (of, event.request) {
             (Some(of), request) => hold(request == Some(of), "unexplained", || {

@@ -218,7 +218,7 @@ impl Replay {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         let open = self.world.requests.values().filter_map(|standing| match standing {
-            Standing::Open(request) => request.grant.as_ref(),
+            Standing::Open { request, .. } => request.grant.as_ref(),
             _ => None,
         });
         let past = open.filter(|grant| grant.ends_at.unwrap_or(grant.latest_end) < self.world.newest);

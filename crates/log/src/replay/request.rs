@@ -27,8 +27,8 @@ impl World {
             return self.created(seq, id, event, said, report);
         }
         // Taken out while it is looked at, so that the others can be as well.
-        let request = match self.requests.remove(&id) {
-            Some(Standing::Open(request)) => request,
+        let (request, last) = match self.requests.remove(&id) {
+            Some(Standing::Open { request, at }) => (request, at),
             Some(over @ Standing::Over { .. }) => {
                 let Standing::Over { number, .. } = &over else { return Ok(()) };
                 let message = format!("{number} was over before this");
@@ -42,11 +42,14 @@ impl World {
             }
             _ => return fault("context", format!("the request {id} did not begin here before")),
         };
+        hold(event.at + CLOCKS >= last, "time", || {
+            format!("it is of {}, and what came before it on {} of {last}", event.at, request.number)
+        })?;
         let held = self.held(&request, event, command, report);
         if held.is_ok()
             && let Some(request) = apply(Some(*request), event)
         {
-            self.requests.insert(id, standing(request));
+            self.requests.insert(id, standing(request, event.at.max(last)));
         }
         held
     }
@@ -142,7 +145,7 @@ impl World {
                 format!("{number} lapses at {}, and should at {lapses}", request.lapses_at)
             })?;
         }
-        self.requests.insert(id, Standing::Open(Box::new(request)));
+        self.requests.insert(id, Standing::Open { request: Box::new(request), at: event.at });
         Ok(())
     }
 
@@ -200,7 +203,7 @@ impl World {
     /// The request whose grant is meant: `None` when it may not be read here.
     pub(super) fn parent(&self, grant: GrantId) -> Held<Option<&Request>> {
         match self.grants.get(&grant).and_then(|request| self.requests.get(request)) {
-            Some(Standing::Open(request)) => Ok(Some(request)),
+            Some(Standing::Open { request, .. }) => Ok(Some(request)),
             Some(Standing::Over { number, .. }) => {
                 fault("extension", format!("the access of {number} was over before this"))
             }
@@ -363,7 +366,7 @@ fn of(resource: &Resource, role: &Role, rule: &Rule) -> bool {
 }
 
 /// Nothing follows on a request that gives no access, and on an access that is over.
-fn standing(request: Request) -> Standing {
+fn standing(request: Request, at: Time) -> Standing {
     let over = match (request.state, &request.grant) {
         (RequestState::Pending, _) => false,
         (_, Some(grant)) => grant.over(),
@@ -372,5 +375,5 @@ fn standing(request: Request) -> Standing {
     if over {
         return Standing::Over { number: request.number, by: request.by };
     }
-    Standing::Open(Box::new(request))
+    Standing::Open { request: Box::new(request), at }
 }

@@ -26,7 +26,8 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     (
         "time",
-        "What was signed is no more than five minutes from the time of its event, give or take what clocks differ.",
+        "What was signed is no more than five minutes from the time of its event, and what happens to a request \
+         happens in order, give or take what clocks differ.",
     ),
     ("head", "The head that the body names is one that the log had when it was signed. (Whole logs.)"),
     // People, devices, catalogues.

@@ -58,12 +58,10 @@ pub struct Order {
 
 /// How a request stands.
 pub enum Standing {
-    Open(Box<Request>),
+    /// And when something last happened to it.
+    Open { request: Box<Request>, at: Time },
     /// Nothing follows any more.
-    Over {
-        number: Number,
-        by: PersonId,
-    },
+    Over { number: Number, by: PersonId },
     /// Its beginning may not be read here.
     Unseen,
 }
@@ -284,7 +282,7 @@ impl World {
 
     pub fn asker(&self, request: Option<RequestId>) -> Option<PersonId> {
         match self.requests.get(&request?)? {
-            Standing::Open(request) => Some(request.by),
+            Standing::Open { request, .. } => Some(request.by),
             Standing::Over { by, .. } => Some(*by),
             Standing::Unseen => None,
         }

@@ -176,6 +176,10 @@ fn breaks() -> Vec<(&'static str, History)> {
     }
     add("time", history);
 
+    let mut history = life();
+    edit(&mut history, "grant.active", |e| e.at += TimeDelta::hours(2));
+    add("time", history);
+
     let mut history = History::cast();
     history.ask(0, "orders-db", "read", 100).unwrap();
     let head = Head { size: 3, root: Digest::of(b"another log") };
