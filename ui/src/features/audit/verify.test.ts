@@ -110,6 +110,8 @@ test('a contradiction shows both sides, what it means, and what to do', async ()
   expect(pane).toContain('3 events from there on are not trusted.')
   expect(pane).toContain('This device signs nothing for now.')
   expect(document.querySelector('.badge-danger')?.textContent).toContain('Mismatch at event 48,207')
+  await waitFor(() => expect([...document.querySelectorAll('.event-bad .seq')].map((s) => s.textContent)).toEqual(['48,213', '48,212', '48,211', '48,210', '48,209', '48,208']))
+  expect(by('event-row-48207').textContent).toContain('Mismatch: ')
 })
 
 test('the evidence is saved, from the page and from the banner that stays', async () => {
@@ -149,4 +151,5 @@ test('offline the history says until when it is checked', async () => {
   await waitFor(() => expect(by('proof').textContent).toContain('before this device went offline'))
   expect(document.querySelector('.badge-warn')?.textContent).toContain('Verified to event 48,213')
   expect(by('offline-banner').textContent).toContain('showing cached history')
+  expect(by('offline-banner').textContent).toContain('Everything up to event 48,213 was verified on this device.')
 })
