@@ -1,4 +1,5 @@
 import { MockBackend } from './mock'
+import { longLog } from './mock-search'
 
 /** A mock in the state that `?scene=` names, and in the theme of `?theme=`. For looking at pages only. */
 export function scene(query: URLSearchParams): MockBackend {
@@ -49,6 +50,14 @@ export function scene(query: URLSearchParams): MockBackend {
       mock.settingsNow.text_size = query.get('size') ?? 'normal'
       break
     }
+    case 'million':
+      mock.longLogNow = longLog(1_048_213, mock.eventsNow, now)
+      mock.statusNow.verified_to = 1_048_213
+      mock.searchesNow = [
+        { name: 'Denied in production', text: 'outcome:denied env:production' },
+        { name: 'Ended this quarter', text: 'kind:grant.ended after:2026-10-01' },
+      ]
+      break
     case 'notsent':
       mock.fail('sendPrepared', 'unreachable', 'The server could not be reached.')
       break
