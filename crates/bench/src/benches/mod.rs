@@ -15,6 +15,7 @@ mod provision;
 mod sync;
 mod sync_fill;
 mod sync_rows;
+mod verify;
 mod window;
 
 use crate::Outcome;
@@ -23,7 +24,7 @@ use crate::shared::Shared;
 
 /// What can be measured, in this order, and the parts of which one may be chosen alone. With the suffix `-pg` the
 /// server keeps its state in PostgreSQL.
-const ALL: [(&str, &[&str]); 14] = [
+const ALL: [(&str, &[&str]); 15] = [
     ("decide-to-notification", &[]),
     ("end-of-grant", &[]),
     ("ends", &["ends-ask-p99"]),
@@ -43,6 +44,7 @@ const ALL: [(&str, &[&str]); 14] = [
     ("tray-idle-cpu", &[]),
     ("window-open", &[]),
     ("sync", &[]),
+    ("verify", &["verify-new"]),
     ("lifecycle", &["lifecycle-1", "lifecycle-16", "lifecycle-64"]),
     ("lifecycle-pg", &["lifecycle-pg-1", "lifecycle-pg-16", "lifecycle-pg-64"]),
     ("list", &["list-first", "list-any"]),
@@ -90,6 +92,7 @@ pub async fn measure(name: &'static str, names: Vec<String>, quick: bool) -> Out
         "tray-idle-cpu" => vec![cpu::measure(quick).await?],
         "window-open" => vec![window::measure(quick).await?],
         "sync" => vec![sync::measure(quick).await?],
+        "verify" => verify::measure(quick).await?,
         "list" | "list-pg" => list::measure(name, shared, quick).await?,
         "desktops" | "desktops-pg" => desktops::measure(name, shared, quick).await?,
         _ => lifecycle::measure(name, shared, &names, quick).await?,
