@@ -4,6 +4,7 @@ mod database;
 mod log;
 mod machine;
 mod target;
+mod witness;
 
 use crate::Config;
 use crate::clock::{Clock as _, SystemClock};
@@ -80,6 +81,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
             ));
         }
     }
+    found.extend(witness::examine(config).await);
     found.extend(target::examine(config).await);
     found
 }

@@ -4,9 +4,8 @@ use crate::config::WitnessAt;
 use crate::log::proven;
 use crate::signing::Signed;
 use crate::store::{Store, StoreError};
-use gatepass_log::ProofError;
-use gatepass_log::consistency;
 use gatepass_log::witness::{Cosignature, add_checkpoint, known_size};
+use gatepass_log::{ProofError, consistency, head_of};
 use reqwest::StatusCode;
 use reqwest::redirect::Policy;
 use std::time::Duration;
@@ -74,28 +73,53 @@ pub async fn ask(
         let proof = proven(store, |nodes| consistency(nodes, old, size)).await?;
         let unproven = |error: ProofError| StoreError::Failed(error.to_string());
         let body = add_checkpoint(old, &proof.map_err(unproven)?, &signed.note).ok_or(Refused::Wrong)?;
-        let answer = client.post(format!("{}/add-checkpoint", of.url)).body(body).send().await?;
-        match answer.status() {
-            StatusCode::OK => {
-                let lines = text(answer).await?;
-                let both = format!("{}{lines}", signed.note);
-                let cosignature = of.witness.cosigned(&both).ok_or(Refused::Wrong)?;
+        match send(client, of, body, &signed.note).await? {
+            Answer::Cosigned(cosignature) => {
                 *known = size;
                 return Ok(cosignature);
             }
-            StatusCode::CONFLICT => match known_size(&text(answer).await?) {
-                // The size is the one it knows, so the root is not.
-                Some(same) if same == old => return Err(Refused::Contradicts),
-                Some(other) => *known = other,
-                None => return Err(Refused::Status(StatusCode::CONFLICT)),
-            },
-            StatusCode::UNPROCESSABLE_ENTITY => return Err(Refused::Contradicts),
-            StatusCode::NOT_FOUND => return Err(Refused::Unknown),
-            StatusCode::FORBIDDEN => return Err(Refused::Key),
-            status => return Err(Refused::Status(status)),
+            // The size is the one it knows, so the root is not.
+            Answer::Knows(same) if same == old => return Err(Refused::Contradicts),
+            Answer::Knows(other) => *known = other,
         }
     }
     Err(Refused::Ahead(*known))
+}
+
+/// Asks for the cosignature of a note that it may have cosigned before.
+pub async fn again(client: &reqwest::Client, of: &WitnessAt, note: &str) -> Result<Cosignature, Refused> {
+    let size = head_of(note).ok_or(Refused::Wrong)?.size;
+    let body = add_checkpoint(size, &[], note).ok_or(Refused::Wrong)?;
+    match send(client, of, body, note).await? {
+        Answer::Cosigned(cosignature) => Ok(cosignature),
+        Answer::Knows(same) if same == size => Err(Refused::Contradicts),
+        // It is about to be asked by the server, or was asked by another node.
+        Answer::Knows(other) => Err(Refused::Ahead(other)),
+    }
+}
+
+enum Answer {
+    Cosigned(Cosignature),
+    /// Another size than it was told.
+    Knows(u64),
+}
+
+async fn send(client: &reqwest::Client, of: &WitnessAt, body: String, note: &str) -> Result<Answer, Refused> {
+    let answer = client.post(format!("{}/add-checkpoint", of.url)).body(body).send().await?;
+    match answer.status() {
+        StatusCode::OK => {
+            let both = format!("{note}{}", text(answer).await?);
+            of.witness.cosigned(&both).map(Answer::Cosigned).ok_or(Refused::Wrong)
+        }
+        StatusCode::CONFLICT => {
+            let known = known_size(&text(answer).await?);
+            known.map(Answer::Knows).ok_or(Refused::Status(StatusCode::CONFLICT))
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => Err(Refused::Contradicts),
+        StatusCode::NOT_FOUND => Err(Refused::Unknown),
+        StatusCode::FORBIDDEN => Err(Refused::Key),
+        status => Err(Refused::Status(status)),
+    }
 }
 
 async fn text(mut answer: reqwest::Response) -> Result<String, Refused> {

@@ -5,7 +5,8 @@
 mod ask;
 mod rounds;
 
-pub use ask::{Refused, ask, client};
+use ask::ask;
+pub use ask::{Refused, again, client};
 
 use crate::app::App;
 use crate::config::{WitnessAt, Witnesses as Configured};

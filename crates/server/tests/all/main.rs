@@ -38,6 +38,7 @@ mod stream;
 mod tiles;
 mod tls;
 mod urgent;
+mod witness;
 mod verify_log;
 
 use redacted::redacted;
