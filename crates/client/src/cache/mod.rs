@@ -22,6 +22,7 @@ mod schema;
 mod signature;
 mod signed;
 mod verify;
+mod terms;
 mod words;
 mod write;
 

@@ -7,15 +7,13 @@ use super::place::at_or_after;
 use super::positions::{Counted, Positions};
 use super::postings::{ANY, Reader, line, outcome};
 use super::read::{Seen, event_at};
+use super::terms::{Term, Wanted, parse};
 use super::words::{compounds, folded, holds, words};
 use super::{ingest, meta};
 use crate::ui::Failure;
-use chrono::{DateTime, NaiveDate, NaiveTime};
 use gatepass_core::wire::EventView;
-use gatepass_core::{Code, Time};
 use rusqlite::Connection;
 use std::collections::{HashSet, VecDeque};
-use std::str::Chars;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Words in a row are looked for in so many of the newest events that hold them all: the index does not know which word
@@ -24,27 +22,6 @@ const READ: usize = 1_000;
 
 /// Searches kept, so that moving in a result is not searching again.
 const KEPT: usize = 8;
-
-/// One condition of a search.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Term {
-    Word(String),
-    Person(String),
-    Resource(String),
-    Role(String),
-    Kind(String),
-    Outcome(String),
-    Environment(String),
-    After(Time),
-    Before(Time),
-}
-
-/// A condition, or its contrary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
-    term: Term,
-    not: bool,
-}
 
 /// What a search came to.
 #[derive(Debug)]
@@ -240,121 +217,4 @@ fn resources_in(environment: &str, documents: &Documents) -> HashSet<String> {
         .filter(|r| r.environment.eq_ignore_ascii_case(environment))
         .map(|r| r.id.to_lowercase())
         .collect()
-}
-
-/// Reads a search. A quoted part is one word or value; an unknown `name:` is searched for as it stands.
-fn parse(text: &str) -> Result<Vec<Wanted>, Failure> {
-    let mut terms = Vec::new();
-    let mut rest = text.chars();
-    while let Some(part) = next(&mut rest) {
-        let Part { not, key, value } = part;
-        let term = match key.as_deref() {
-            None => Term::Word(value),
-            Some("person") => Term::Person(value),
-            Some("resource") => Term::Resource(value),
-            Some("role") => Term::Role(value),
-            Some("kind") => Term::Kind(value),
-            Some("outcome") => Term::Outcome(value),
-            Some("env") => Term::Environment(value),
-            Some("after") => Term::After(time("after", &value)?),
-            Some("before") => Term::Before(time("before", &value)?),
-            Some(other) => Term::Word(format!("{other}:{value}")),
-        };
-        // A word of signs alone holds nothing the index knows; so does a filter that is being typed.
-        let empty = match &term {
-            Term::Word(text)
-            | Term::Person(text)
-            | Term::Resource(text)
-            | Term::Role(text)
-            | Term::Kind(text)
-            | Term::Outcome(text)
-            | Term::Environment(text) => !text.chars().any(char::is_alphanumeric),
-            Term::After(_) | Term::Before(_) => false,
-        };
-        if !empty {
-            terms.push(Wanted { term, not });
-        }
-    }
-    Ok(terms)
-}
-
-struct Part {
-    not: bool,
-    key: Option<String>,
-    value: String,
-}
-
-/// The next `key:value` or word, with a `-` before it or not.
-fn next(rest: &mut Chars<'_>) -> Option<Part> {
-    let (mut not, mut key, mut value) = (false, None, String::new());
-    let mut quoted = false;
-    let mut any = false;
-    for c in rest.by_ref() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                any = true;
-            }
-            c if c.is_whitespace() && !quoted => {
-                if any {
-                    return Some(Part { not, key, value });
-                }
-            }
-            '-' if !any => {
-                not = true;
-                any = true;
-            }
-            ':' if key.is_none() && !quoted && !value.is_empty() => key = Some(std::mem::take(&mut value)),
-            c => {
-                value.push(c);
-                any = true;
-            }
-        }
-    }
-    any.then_some(Part { not, key, value })
-}
-
-/// A day (its start, UTC) or a moment.
-pub(super) fn time(key: &str, text: &str) -> Result<Time, Failure> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
-        return Ok(day.and_time(NaiveTime::MIN).and_utc());
-    }
-    DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()).map_err(|_| {
-        let message = format!(
-            "“{key}:{text}” is not a time; write it like {key}:2026-11-17 or {key}:2026-11-17T09:53:00Z"
-        );
-        Failure::new(Code::Malformed, message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[test]
-    fn a_search_is_read_into_terms() {
-        let is = |term| Wanted { term, not: false };
-        let not = |term| Wanted { term, not: true };
-        let word = |w: &str| Term::Word(w.into());
-        assert_eq!(
-            parse(r#"stuck person:tomas "in two words" resource:"orders db" INC:42 -outcome:denied -"x y" "#)
-                .unwrap(),
-            [
-                is(word("stuck")),
-                is(Term::Person("tomas".into())),
-                is(word("in two words")),
-                is(Term::Resource("orders db".into())),
-                is(word("INC:42")),
-                not(Term::Outcome("denied".into())),
-                not(word("x y")),
-            ]
-        );
-        let day = parse("after:2026-11-17").unwrap();
-        let moment = parse("after:2026-11-17T01:00:00+01:00").unwrap();
-        assert_eq!(day, moment);
-        assert_eq!(parse(" \" \" * : - -- person: role:").unwrap(), []);
-        assert_eq!(parse("R-12").unwrap(), [is(word("R-12"))]);
-        assert!(parse("before:yesterday").unwrap_err().message.contains("before:2026"));
-    }
 }
