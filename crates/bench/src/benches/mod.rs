@@ -12,6 +12,7 @@ mod list;
 mod list_fill;
 mod memory;
 mod provision;
+mod search;
 mod sync;
 mod sync_fill;
 mod sync_rows;
@@ -24,7 +25,7 @@ use crate::shared::Shared;
 
 /// What can be measured, in this order, and the parts of which one may be chosen alone. With the suffix `-pg` the
 /// server keeps its state in PostgreSQL.
-const ALL: [(&str, &[&str]); 15] = [
+const ALL: [(&str, &[&str]); 16] = [
     ("decide-to-notification", &[]),
     ("end-of-grant", &[]),
     ("ends", &["ends-ask-p99"]),
@@ -45,6 +46,7 @@ const ALL: [(&str, &[&str]); 15] = [
     ("window-open", &[]),
     ("sync", &[]),
     ("verify", &["verify-new"]),
+    ("search", &["audit-open", "audit-any"]),
     ("lifecycle", &["lifecycle-1", "lifecycle-16", "lifecycle-64"]),
     ("lifecycle-pg", &["lifecycle-pg-1", "lifecycle-pg-16", "lifecycle-pg-64"]),
     ("list", &["list-first", "list-any"]),
@@ -93,6 +95,7 @@ pub async fn measure(name: &'static str, names: Vec<String>, quick: bool) -> Out
         "window-open" => vec![window::measure(quick).await?],
         "sync" => vec![sync::measure(quick).await?],
         "verify" => verify::measure(quick).await?,
+        "search" => search::measure(quick).await?,
         "list" | "list-pg" => list::measure(name, shared, quick).await?,
         "desktops" | "desktops-pg" => desktops::measure(name, shared, quick).await?,
         _ => lifecycle::measure(name, shared, &names, quick).await?,

@@ -2,26 +2,22 @@
 //! one transaction per page, nothing fetched, checked or worked out.
 
 use crate::Outcome;
-use crate::device::Device;
-use gatepass_core::directory::Directory;
 use gatepass_core::event::Event;
-use gatepass_core::id::{PersonId, RequestId};
-use gatepass_core::request::{Request, apply};
-use gatepass_core::sentence::event_view;
+use gatepass_core::id::RequestId;
 use gatepass_core::text::Digest;
-use gatepass_core::view::Lens;
-use gatepass_core::wire::{CatalogueDocument, PeopleDocument};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Instant;
-use uuid::Uuid;
 
 type Row = Vec<Value>;
 
-/// What the index is kept in; SQLite makes these tables itself.
-const OWN: &str = "name NOT LIKE 'sqlite_%' AND name NOT LIKE 'search_%'";
+/// SQLite makes these itself.
+const OWN: &str = "name NOT LIKE 'sqlite_%'";
+
+/// Positions in one row of the search's index.
+const BLOCK: i64 = 4_096;
 
 /// All rows of a cache, in memory.
 pub struct Rows {
@@ -29,20 +25,20 @@ pub struct Rows {
     schema: Vec<String>,
     pages: Vec<(i64, Row)>,
     bodies: HashMap<i64, Row>,
-    words: HashMap<i64, String>,
+    /// By their block: written whole, with the first page that is past it.
+    postings: BTreeMap<i64, Vec<Row>>,
+    /// What there is little of: written with the last page.
+    small: Vec<(&'static str, Row)>,
     /// By the position of the event that they came with.
     texts: HashMap<i64, Vec<Row>>,
     requests: HashMap<i64, Vec<Row>>,
 }
 
 impl Rows {
-    /// Reads the cache in a profile's directory; `auditor` sees the same people and catalogue.
-    pub async fn read(profile: &Path, auditor: &Device) -> Outcome<Self> {
+    /// Reads the cache in a profile's directory.
+    pub fn read(profile: &Path) -> Outcome<Self> {
         let keys: serde_json::Value = serde_json::from_slice(&std::fs::read(profile.join("keys.json"))?)?;
         let key = keys["cache"].as_str().ok_or("the cache has no key")?.to_owned();
-        let CatalogueDocument { catalogue, .. } = auditor.get("/v1/catalogue").await?;
-        let PeopleDocument { people, .. } = auditor.get("/v1/people").await?;
-        let directory = Directory::new(people);
         let db = open(&profile.join("cache.db"), &key)?;
         let schema = db
             .prepare(&format!(
@@ -71,44 +67,31 @@ impl Rows {
             schema,
             pages,
             bodies,
-            words: HashMap::new(),
+            postings: BTreeMap::new(),
+            small: Vec::new(),
             texts: HashMap::new(),
             requests: HashMap::new(),
         };
         let mut last: HashMap<RequestId, i64> = HashMap::new();
-        let mut states: HashMap<RequestId, Request> = HashMap::new();
-        let now = crate::clock::now();
         for (seq, _) in &read.pages {
             let Some(Value::Text(json)) = read.bodies.get(seq).and_then(|row| row.get(1)) else { continue };
             let event: Event = serde_json::from_str(json)?;
             if let Some(id) = event.request {
-                if let Some(state) = apply(states.remove(&id), &event) {
-                    states.insert(id, state);
-                }
                 last.insert(id, *seq);
             }
-            let mut words = HashMap::new();
             for (_, digest) in event.fact.digests() {
-                let Some(row) = unhex(digest).and_then(|key| texts.get(&key)) else { continue };
-                if let Some(Value::Text(text)) = row.get(2) {
-                    words.insert(digest.clone(), text.clone());
-                }
-                read.texts.entry(*seq).or_default().push(row.clone());
+                let found = unhex(digest).and_then(|key| texts.get(&key));
+                read.texts.entry(*seq).or_default().extend(found.cloned());
             }
-            let text = |digest: &Digest| words.get(digest).cloned();
-            let viewer = PersonId(Uuid::nil());
-            let lens = Lens { catalogue: &catalogue, directory: &directory, text: &text, viewer, now };
-            let view = event_view(*seq as u64, &event, event.request.and_then(|id| states.get(&id)), &lens);
-            let mut line = view.sentence;
-            for word in [Some(&view.by), view.number.as_ref(), view.resource.as_ref(), view.role.as_ref()]
-                .into_iter()
-                .flatten()
-                .chain(view.texts.values())
-            {
-                line.push(' ');
-                line.push_str(word);
+        }
+        for row in all(&db, "SELECT * FROM postings")? {
+            if let Some(Value::Integer(block)) = row.first() {
+                read.postings.entry(*block).or_default().push(row);
             }
-            read.words.insert(*seq, line);
+        }
+        for table in ["marks", "nodes"] {
+            read.small
+                .extend(all(&db, &format!("SELECT * FROM {table}"))?.into_iter().map(|row| (table, row)));
         }
         for (id, seq) in last {
             if let Some(row) = stored.remove(id.0.as_bytes().as_slice()) {
@@ -125,26 +108,33 @@ impl Rows {
             db.execute_batch(sql)?;
         }
         let from = Instant::now();
-        for rows in self.pages.chunks(page) {
+        let mut blocks = self.postings.iter().peekable();
+        let mut pages = self.pages.chunks(page).peekable();
+        while let Some(rows) = pages.next() {
             db.execute_batch("BEGIN IMMEDIATE")?;
             for (seq, row) in rows {
-                insert(&db, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)?;
+                insert(&db, "events", row)?;
                 if let Some(body) = self.bodies.get(seq) {
-                    insert(&db, "INSERT INTO bodies VALUES (?, ?)", body)?;
+                    insert(&db, "bodies", body)?;
                 }
                 for text in self.texts.get(seq).into_iter().flatten() {
-                    insert(&db, "INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", text)?;
-                }
-                if let Some(words) = self.words.get(seq) {
-                    db.prepare_cached("INSERT INTO search(rowid, words) VALUES (?, ?)")?
-                        .execute((seq, words))?;
+                    insert(&db, "texts", text)?;
                 }
                 for request in self.requests.get(seq).into_iter().flatten() {
-                    insert(
-                        &db,
-                        "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        request,
-                    )?;
+                    insert(&db, "requests", request)?;
+                }
+            }
+            let end = rows.last().map_or(0, |(seq, _)| *seq);
+            let last = pages.peek().is_none();
+            let over = |block: i64| last || (block + 1) * BLOCK <= end;
+            while let Some((_, terms)) = blocks.next_if(|(block, _)| over(**block)) {
+                for term in terms {
+                    insert(&db, "postings", term)?;
+                }
+            }
+            if last {
+                for (table, row) in &self.small {
+                    insert(&db, table, row)?;
                 }
             }
             db.execute_batch("COMMIT")?;
@@ -179,8 +169,10 @@ fn keyed(row: Row) -> Option<(i64, Row)> {
     }
 }
 
-fn insert(db: &Connection, sql: &str, row: &Row) -> Outcome<()> {
-    db.prepare_cached(sql)?.execute(params_from_iter(row))?;
+fn insert(db: &Connection, table: &str, row: &Row) -> Outcome<()> {
+    let marks = vec!["?"; row.len()].join(", ");
+    db.prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES ({marks})"))?
+        .execute(params_from_iter(row))?;
     Ok(())
 }
 
