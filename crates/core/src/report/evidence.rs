@@ -240,7 +240,7 @@ fn asked(e: &Evidence, local: Local<'_>) -> String {
 fn decided(e: &Evidence, local: Local<'_>) -> String {
     let row = |d: &Decided| {
         format!(
-            "<tr><td><b>{}</b>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"mono\">{}</td></tr>\n",
+            "<tr><td><b>{}</b>{}</td><td>{}</td><td>{}</td><td class=\"t\">{}</td><td class=\"mono t\">{}</td></tr>\n",
             escape(&d.by.name),
             if d.approved { "" } else { " denied" },
             escape(&d.groups.join(", ")),
@@ -301,10 +301,15 @@ fn rule(rule: &RuleText) -> String {
 }
 
 fn steps(e: &Evidence, local: Local<'_>) -> String {
+    let first = local(e.asked_at).date_naive();
     let row = |s: &Step| {
+        let at = local(s.at);
+        // The day stands above; only another one is said again.
+        let format = if at.date_naive() == first { "%H:%M:%S" } else { "%-d %b, %H:%M:%S" };
         format!(
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"mono\">{}</td></tr>\n",
-            local(s.at).format("%-d %b, %H:%M:%S"),
+            "<tr><td class=\"t\">{}</td><td class=\"t\">{}</td><td>{}</td><td class=\"n\">{}</td>\
+             <td class=\"mono t\">{}</td></tr>\n",
+            at.format(format),
             s.at.format("%H:%M:%S"),
             escape(&s.what),
             grouped(s.seq),

@@ -220,7 +220,7 @@ pub fn page(period: Period, rows: &[Held], made: &Made<'_>, local: Local<'_>) ->
         "<main class=\"report review\">\n<header class=\"report-head\">{MARK}<b>Gatepass</b>\
          <span class=\"muted\">Access review</span><span class=\"grow\"></span><span class=\"muted\">{}</span></header>\n\
          <h1>From <b>{}</b> until <b>{}</b></h1>\n\
-         <p>{people} people held {} accesses for {} in all; {} denied, {} still open. <span class=\"muted\">{} until {}.</span></p>\n\
+         <p>{} held {} for {} in all; {} denied, {} still open. <span class=\"muted\">UTC {} until {}.</span></p>\n\
          {whole}{empty}<table><thead><tr><th scope=\"col\">Person</th><th scope=\"col\">Role</th>\
          <th scope=\"col\" class=\"n\">Asked</th><th scope=\"col\" class=\"n\">Held</th>\
          <th scope=\"col\" class=\"n\">Extended</th><th scope=\"col\" class=\"n\">Time held</th>\
@@ -230,7 +230,8 @@ pub fn page(period: Period, rows: &[Held], made: &Made<'_>, local: Local<'_>) ->
         escape(made.server),
         moment(period.from, local),
         moment(period.to, local),
-        grouped(sum(|r| r.held.into())),
+        count(people as u64, "person", "people"),
+        count(sum(|r| r.held.into()), "access", "accesses"),
         say(sum(|r| r.seconds)),
         sum(|r| r.denied.into()),
         sum(|r| r.open.into()),
@@ -241,6 +242,10 @@ pub fn page(period: Period, rows: &[Held], made: &Made<'_>, local: Local<'_>) ->
         escape(made.by),
     );
     html::page("Access review · Gatepass", ".review tr { break-inside: avoid; }\n", &body)
+}
+
+fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 fn say(seconds: u64) -> String {
