@@ -85,6 +85,32 @@ async fn the_documents_have_what_they_promise() {
     assert!(found.as_array().is_some_and(|list| !list.is_empty()), "{found}");
     world.iris.json(&["audit", "show", "1"]);
     assert_eq!(world.noor.json(&["audit", "search", "kind:grant.ended"]).as_array().map(Vec::len), Some(1));
+
+    // Whatever each of them may read of it.
+    for person in [&world.iris, &world.tomas, &world.mara, &world.noor] {
+        person.json(&["audit", "list"]);
+        let verdict = person.json(&["audit", "verify"]);
+        assert_eq!((&verdict["holds"], &verdict["full"]), (&true.into(), &true.into()), "{verdict}");
+        assert_eq!(
+            (&verdict["size"], &verdict["signed_size"]),
+            (&newest.into(), &newest.into()),
+            "{verdict}"
+        );
+    }
+    let approved = world.iris.json(&["audit", "search", "kind:request.approved"]);
+    let approved = world.iris.json(&["audit", "show", &approved[0]["seq"].to_string()]);
+    has(&approved, &["proof", "checkpoint", "log_key", "rule", "story"]);
+    assert_eq!(
+        (&approved["proof_holds"], &approved["signature"]["shown_matches"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(approved["signature"]["head_holds"], true, "{}", approved["signature"]);
+    assert_eq!(approved["rule"]["published_seq"], 1, "{}", approved["rule"]);
+    assert!(
+        approved["rule"]["source"].as_str().is_some_and(|source| source.contains("\"fix\"")),
+        "{}",
+        approved["rule"]
+    );
 }
 
 #[tokio::test]
@@ -169,6 +195,13 @@ async fn without_the_server_it_says_so_and_the_log_is_read_from_the_copy() {
     assert_eq!(refused(&world.mara, &["approve", "R-1"]).0, 5);
     assert_eq!(refused(&world.tomas, ASK).0, 5);
     assert_eq!(world.mara.json(&["audit", "list"]), before);
+    assert_eq!(world.mara.json(&["audit", "verify"])["holds"], true);
+    assert_eq!(world.mara.json(&["audit", "evidence"]), serde_json::json!({"evidence": null}));
+    let none = world.mara.home().join("no-bundle.json");
+    std::fs::write(&none, "{}").unwrap();
+    let said = world.mara.run(&["audit", "verify", none.to_str().unwrap()]);
+    assert_eq!(said.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&said.stdout).starts_with("Does not hold: "), "{said:?}");
     world.server.serve();
     assert_eq!(
         world.tomas.json(&["requests"]).as_array().unwrap().len(),
