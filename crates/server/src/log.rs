@@ -5,7 +5,9 @@ use crate::Time;
 use crate::store::{Store, StoreError};
 use gatepass_core::event::Event;
 use gatepass_core::wire::Head;
-use gatepass_log::{HEIGHT, Hash, Nodes, ProofError, Tree, canonical, check_consistency, consistency};
+use gatepass_log::{
+    HEIGHT, Hash, Nodes, ProofError, Tree, canonical, check_consistency, consistency, root_at,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,6 +170,12 @@ pub async fn proven<T>(
         Err(ProofError::Unreadable(why)) => Err(StoreError::Failed(why)),
         other => Ok(other),
     }
+}
+
+/// Whether the log had this head when it was so long.
+pub async fn had(store: &dyn Store, head: &Head) -> Result<bool, StoreError> {
+    let root = proven(store, |nodes| root_at(nodes, head.size)).await?;
+    Ok(root.is_ok_and(|root| Some(root) == Hash::parse(&head.root)))
 }
 
 /// Whether the tree of `old` is how the one of `new`, which the store has, began.

@@ -2,12 +2,16 @@
 
 use super::{Seen, read, write};
 use crate::Time;
+use crate::log::had;
 use crate::store::{Store, StoreError};
 use gatepass_core::id::PersonId;
 use gatepass_core::wire::Head;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// So many devices’ heads are known without reading the store.
+const KNOWN: usize = 64;
 
 /// What a node may not write, and why.
 #[derive(Default)]
@@ -15,6 +19,8 @@ pub struct Held {
     pub(super) data: PathBuf,
     lost: Mutex<Option<Head>>,
     claims: Mutex<BTreeMap<PersonId, Head>>,
+    /// The heads that devices named last, and that the log had.
+    known: Mutex<VecDeque<Head>>,
 }
 
 impl Held {
@@ -54,7 +60,7 @@ impl Held {
     ) -> Result<bool, StoreError> {
         // What another node wrote may not have been heard of here.
         if head.size <= *store.heads().borrow() || head.size <= store.head().await?.size {
-            return Ok(true);
+            return self.had(store, person, head).await;
         }
         tracing::error!(%person, seen = head.size, alarm = true, "a device saw more of the log than there is");
         metrics::counter!("gatepass_log_missed_total").increment(1);
@@ -74,6 +80,23 @@ impl Held {
             self.lose(lost);
         }
         Ok(false)
+    }
+
+    /// A head that the log never had is not written into it: whoever reads it later would find it there. What devices
+    /// that saw what was given up say of it holds nobody up.
+    async fn had(&self, store: &dyn Store, person: PersonId, head: &Head) -> Result<bool, StoreError> {
+        if locked(&self.known).contains(head) {
+            return Ok(true);
+        }
+        if !had(store, head).await? {
+            tracing::error!(%person, seen = head.size, alarm = true, "a device saw another log than this");
+            metrics::counter!("gatepass_log_missed_total").increment(1);
+            return Ok(false);
+        }
+        let mut known = locked(&self.known);
+        known.truncate(KNOWN - 1);
+        known.push_front(head.clone());
+        Ok(true)
     }
 }
 
