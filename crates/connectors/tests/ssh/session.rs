@@ -66,8 +66,9 @@ async fn a_terminal_is_as_ever_until_it_is_ended() {
     assert!(shell.line_with("again").is_some());
     shell.type_in("\u{1a}");
     assert!(shell.line_with("Stopped").is_some());
-    shell.type_in("kill -9 %1; wait %1; exit 7\n");
-    assert!(shell.ended().is_some());
+    shell.type_in("kill -9 %1; echo killed $?\n");
+    assert_eq!(shell.line_with("killed").as_deref(), Some("killed 0"));
+    drop(shell);
 
     let access = provisioned(&target, Session::Cut, 8).await;
     let mut shell = target.open(&["-tt"], &[]);
