@@ -11,9 +11,21 @@ use gatepass_log::{
     leaf_hash,
 };
 
+pub type Check = fn(&[u8]);
+
 /// Every target, by the name of its folder in the corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("bundle", bundle), ("event", event), ("note", note), ("proof", proof), ("tile", tile)];
+pub const TARGETS: &[(&str, Check)] = &[
+    ("bundle", bundle),
+    ("event", event),
+    ("note", note),
+    ("proof", proof),
+    ("query", query),
+    ("tile", tile),
+];
+
+#[allow(dead_code)]
+#[path = "../crates/client/src/cache/terms.rs"]
+mod terms;
 
 /// Lines that may be events: each is read, and all are replayed as a whole log and as parts of one.
 pub fn event(data: &[u8]) {
@@ -95,6 +107,38 @@ pub fn tile(data: &[u8]) {
     for size in [0, 1, u64::MAX] {
         assert!(tile.first(size).is_none_or(|first| first < size));
     }
+}
+
+/// What is typed into the search. What was read of it reads again as the same.
+pub fn query(data: &[u8]) {
+    use terms::Term::{After, Before, Environment, Kind, Outcome, Person, Resource, Role, Word};
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(wanted) = terms::parse(text) else { return };
+    let quoted = |key: &str, value: &str| {
+        // A quote can't be in a value.
+        assert!(!value.contains('"'), "{value}");
+        format!("{key}\"{value}\"")
+    };
+    let written = wanted.iter().map(|wanted| {
+        let said = match &wanted.term {
+            Word(value) => quoted("", value),
+            Person(value) => quoted("person:", value),
+            Resource(value) => quoted("resource:", value),
+            Role(value) => quoted("role:", value),
+            Kind(value) => quoted("kind:", value),
+            Outcome(value) => quoted("outcome:", value),
+            Environment(value) => quoted("env:", value),
+            After(at) => format!("after:{}", at.to_rfc3339()),
+            Before(at) => format!("before:{}", at.to_rfc3339()),
+        };
+        format!("{}{said} ", if wanted.not { "-" } else { "" })
+    });
+    let written: String = written.collect();
+    assert_eq!(
+        terms::parse(&written).as_ref().map_err(|e| &e.message),
+        Ok(&wanted),
+        "{text:?} as {written:?}"
+    );
 }
 
 /// Two sizes and hashes: read as an inclusion proof and as a consistency proof, and compared with RFC 9162's algorithms.

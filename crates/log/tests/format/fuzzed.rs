@@ -63,6 +63,18 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     {
         seeds.push((format!("tile/seed-{}", path.replace('/', "-")), path.as_bytes().to_vec()));
     }
+    for (n, text) in [
+        r#"stuck person:tomas "in two words" resource:"orders db" INC:42 -outcome:denied"#,
+        "after:2026-11-17 before:2026-11-17T01:00:00+01:00 env:production",
+        " \" \" * : - -- person: role:",
+        "kind:request -kind:grant.ended R-12",
+        "Łódź person:Zoë \u{202e} \u{1f511}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        seeds.push((format!("query/seed-{n}"), text.as_bytes().to_vec()));
+    }
     let mut random = Random(3);
     let leaves: Vec<Hash> = (0..1_000).map(|_| Hash::leaf(&random.bytes(8))).collect();
     for (a, b) in [(1u64, 1u64), (1, 2), (4, 7), (6, 7), (256, 257), (300, 1_000), (512, 1_000)] {

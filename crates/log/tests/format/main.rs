@@ -3,6 +3,7 @@
 
 mod broken;
 mod cross;
+mod document;
 mod fuzzed;
 mod kinds;
 mod python;
