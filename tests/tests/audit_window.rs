@@ -132,7 +132,7 @@ async fn without_the_server_the_history_is_checked_and_taken_out_all_the_same() 
     show(&iris, approved).await;
     iris.see_text("proof", "lead to the signed head").await;
 
-    world.server.stop();
+    world.server.kill();
     iris.see_text("offline-banner", "was verified on this device").await;
     iris.click("verify").await;
     iris.see_text("verify-result", "Everything holds to event").await;
