@@ -148,11 +148,13 @@ mod tests {
     use super::*;
     use crate::report::example;
 
+    type Is = fn(&Value) -> bool;
+
     /// What version 1.3.0 requires of this class, its base and the objects used here, with their types: `privileges` and
     /// `user` from events/iam/user_access.json, the rest from events/base_event.json, objects/metadata.json,
     /// objects/product.json and objects/user.json of github.com/ocsf/ocsf-schema (there, `user` needs one of account,
     /// name and uid).
-    const REQUIRED: [(&str, fn(&Value) -> bool); 11] = [
+    const REQUIRED: [(&str, Is); 11] = [
         ("/activity_id", Value::is_u64),
         ("/category_uid", Value::is_u64),
         ("/class_uid", Value::is_u64),
