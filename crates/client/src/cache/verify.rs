@@ -99,7 +99,7 @@ impl Cache {
 
 /// Where a check came to.
 enum Went {
-    Through(Running),
+    Through(Box<Running>),
     Found { size: u64, head: Head, finding: VerifyFinding },
     Stopped { size: u64, head: Head },
 }
@@ -113,7 +113,7 @@ fn finished(mut report: VerifyReport, went: Went) -> (VerifyReport, Option<Runni
             report.decisions = found.decisions;
             report.grants = found.grants;
             report.ended = found.ended;
-            (running.size, running.replay.head(), Some(running))
+            (running.size, running.replay.head(), Some(*running))
         }
         Went::Found { size, head, finding } => {
             report.finding = Some(finding);
@@ -131,7 +131,7 @@ fn finished(mut report: VerifyReport, went: Went) -> (VerifyReport, Option<Runni
 
 /// Reads on one thread while the other checks. The last of `heads` is the one over everything held.
 fn go(conn: Connection, mut running: Running, heads: &[Head], progress: &Progress) -> Result<Went, Failure> {
-    let Some(end) = heads.last().map(|head| head.size) else { return Ok(Went::Through(running)) };
+    let Some(end) = heads.last().map(|head| head.size) else { return Ok(Went::Through(Box::new(running))) };
     // A step ends where a head is to be compared.
     let mut ends: Vec<u64> = heads.iter().map(|head| head.size).collect();
     let mut at = running.size;
@@ -168,7 +168,7 @@ fn go(conn: Connection, mut running: Running, heads: &[Head], progress: &Progres
             let finding = VerifyFinding { seq: Some(running.size + 1), rule: "dense".to_owned(), message };
             return Ok(Went::Found { size: running.size, head: running.replay.head(), finding });
         }
-        Ok(Went::Through(running))
+        Ok(Went::Through(Box::new(running)))
     })
 }
 
