@@ -1,6 +1,6 @@
 //! What is typed into the search, as conditions. By itself, so that whatever anybody types can be tried on it.
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime};
 use gatepass_core::Time;
 use gatepass_core::error::{Code, Refusal};
 use std::str::Chars;
@@ -100,10 +100,15 @@ fn next(rest: &mut Chars<'_>) -> Option<Part> {
 
 /// A day (its start, UTC) or a moment.
 pub fn time(key: &str, text: &str) -> Result<Time, Refusal> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
+    // Four digits of year: a sign before them, or more, is a slip.
+    if let Ok(day) = text.parse::<NaiveDate>()
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && (0..=9_999).contains(&day.year())
+    {
         return Ok(day.and_time(NaiveTime::MIN).and_utc());
     }
-    DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()).map_err(|_| {
+    let moment = DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc());
+    moment.filter(|moment| (0..=9_999).contains(&moment.year())).ok_or_else(|| {
         let message = format!(
             "“{key}:{text}” is not a time; write it like {key}:2026-11-17 or {key}:2026-11-17T09:53:00Z"
         );
@@ -139,6 +144,7 @@ mod tests {
         assert_eq!(day, moment);
         assert_eq!(parse(" \" \" * : - -- person: role:").unwrap(), []);
         assert_eq!(parse("R-12").unwrap(), [is(word("R-12"))]);
+        assert!(parse("before:-06-11-17").is_err());
         assert!(parse("before:yesterday").unwrap_err().message.contains("before:2026"));
     }
 }
