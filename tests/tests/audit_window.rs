@@ -1,6 +1,7 @@
 //! The history in a real window: an event with its proof, everything checked again, and evidence that is checked elsewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use gatepass_server::testing::forge::Forge;
 use gatepass_tests::{Desktop, Session, World, bins, eventually};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -144,4 +145,52 @@ async fn without_the_server_the_history_is_checked_and_taken_out_all_the_same() 
     let csv = saved(&iris, "CSV saved").await;
     let csv = std::fs::read_to_string(&csv[0]).unwrap();
     assert!(csv.contains("request.approved") && csv.contains("grant.ended"), "{csv}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_history_locks_the_window_and_leaves_evidence() {
+    let session = Session::start((1280, 800)).await;
+    let mut world = World::in_session(&session);
+    let approved = given_back(&world).await;
+    let iris = Desktop::open(&session, &world.iris).await;
+    iris.join(&world.iris.invite(&world.server)).await;
+    iris.click("nav-audit").await;
+    show(&iris, approved).await;
+    iris.see_text("proof", "lead to the signed head").await;
+
+    // Everything is made to fit, but for what was seen before.
+    world.server.kill();
+    iris.see("offline-banner").await;
+    let forge = Forge::open(&world.server.dir().join("data"));
+    let mut rows = forge.rows();
+    let row = rows.iter_mut().find(|r| r.kind() == "grant.active").unwrap();
+    let mut event = row.json();
+    event["at"] = json!("2020-01-01T00:00:00Z");
+    row.say(&event);
+    forge.rewrite(&rows);
+    world.server.serve();
+
+    // Not in the time it would take by itself.
+    let again = "document.querySelector('[data-testid=\"offline-banner\"] button')?.click()";
+    iris.script(again, Vec::new()).await;
+    iris.see("banner-evidence").await;
+    iris.script("location.hash = '#/audit'", Vec::new()).await;
+    iris.see("mismatch").await;
+    iris.reads("This device signs nothing for now.").await;
+    iris.click("save-evidence").await;
+    let path = eventually("the evidence is saved", async || {
+        let page = iris.page().await;
+        let (_, path) = page.split_once("Evidence saved: ")?;
+        Some(PathBuf::from(format!("{}.json", path.split_once(".json")?.0)))
+    })
+    .await;
+    let evidence: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(evidence["format"], "gatepass.evidence/v1", "{evidence}");
+    for side in ["seen_note", "got_note"] {
+        assert!(
+            evidence[side].as_str().is_some_and(|note| note.contains("\n\n\u{2014} ")),
+            "{side}: {evidence}"
+        );
+    }
+    assert_ne!(evidence["seen"], evidence["got"], "{evidence}");
 }

@@ -21,16 +21,16 @@ mod saved;
 mod schema;
 mod signature;
 mod signed;
-mod verify;
 mod terms;
+mod verify;
 mod words;
 mod write;
 
 pub(crate) use check::{Breach, Checked, check};
 pub(crate) use documents::Documents;
 pub(crate) use export::{Access, Chosen, Reading};
-pub(crate) use saved::SavedSearches;
 pub(crate) use ingest::{Ingested, Signed};
+pub(crate) use saved::SavedSearches;
 pub(crate) use verify::{Against, Progress, Running};
 
 use crate::ui::Failure;

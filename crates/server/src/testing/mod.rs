@@ -2,6 +2,7 @@
 //! For tests: a server in the process, people with device keys, a target in memory and a clock of the test's own.
 
 pub mod database;
+pub mod forge;
 mod someone;
 
 pub use someone::{Someone, salted};

@@ -38,7 +38,7 @@ mod stream;
 mod tiles;
 mod tls;
 mod urgent;
-mod witness;
 mod verify_log;
+mod witness;
 
 use redacted::redacted;
