@@ -28,6 +28,13 @@ pub(super) struct Posting {
     term: String,
 }
 
+/// What came to one row, and what goes from it.
+#[derive(Default)]
+struct Changed {
+    added: Vec<u64>,
+    removed: Vec<u64>,
+}
+
 impl Posting {
     /// Everything an event is found by, but for how its request went: that changes.
     pub fn event(&mut self, seq: u64, event: &Event, request: Option<&Request>, view: &EventView) {
@@ -89,16 +96,16 @@ impl Posting {
     /// Writes everything. What is removed is gone, also when it was added before.
     pub fn write(self, conn: &Connection) -> Result<(), Failure> {
         // In the order of the table.
-        let mut rows: BTreeMap<(u64, &str), (Vec<u64>, Vec<u64>)> = BTreeMap::new();
+        let mut rows: BTreeMap<(u64, &str), Changed> = BTreeMap::new();
         for (term, list) in &self.added {
             for seqs in list.chunk_by(|a, b| a / BLOCK == b / BLOCK) {
                 let block = seqs.first().map_or(0, |seq| seq / BLOCK);
-                rows.entry((block, term)).or_default().0.extend(seqs);
+                rows.entry((block, term)).or_default().added.extend(seqs);
             }
         }
         for (term, list) in &self.removed {
             for seq in list {
-                rows.entry((seq / BLOCK, term)).or_default().1.push(*seq);
+                rows.entry((seq / BLOCK, term)).or_default().removed.push(*seq);
             }
         }
         let newest: Option<u64> = conn
@@ -110,7 +117,7 @@ impl Posting {
             conn.prepare_cached("INSERT OR REPLACE INTO postings(block, term, bits) VALUES(?1, ?2, ?3)")?;
         let mut drop = conn.prepare_cached("DELETE FROM postings WHERE block = ?1 AND term = ?2")?;
         let mut blob = Vec::new();
-        for ((block, term), (added, removed)) in &rows {
+        for ((block, term), Changed { added, removed }) in &rows {
             let mut bits: Bits = [0; _];
             if newest.is_some_and(|newest| *block <= newest) {
                 let mut found = held.query(params![block, term])?;
