@@ -18,6 +18,6 @@ export default defineConfig({
     css: false,
     env: { DEBUG_PRINT_LIMIT: '0', TZ: 'Europe/Berlin' },
     fakeTimers: { now: Date.UTC(2026, 10, 17, 9, 33) },
-    testTimeout: 15_000,
+    testTimeout: 30_000,
   },
 })
