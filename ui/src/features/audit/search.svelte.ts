@@ -5,6 +5,7 @@ import type { EventView } from '$lib/generated/EventView'
 import type { Failure } from '$lib/generated/Failure'
 import type { App } from '$lib/state/app.svelte'
 import { day } from '$lib/time'
+import { untrack } from 'svelte'
 import { layout, midnights, type Layout } from './layout'
 import { readTokens, writeQuery, type FilterKey, type Token } from './query'
 
@@ -32,6 +33,7 @@ export class Search {
   slow = $state(false)
   #turn = 0
   #wanted = new Map<number, Promise<void>>()
+  #seen = { from: 0, below: 0 }
   #starts: number[] = []
   #today = ''
 
@@ -79,7 +81,9 @@ export class Search {
   follow(): () => void {
     const query = this.query
     void this.app.eventsVersion
-    const timer = setTimeout(() => void this.read(query), this.result === null ? 0 : PAUSE_MS)
+    // What is found is no reason to look again.
+    const pause = untrack(() => (this.result === null ? 0 : PAUSE_MS))
+    const timer = setTimeout(() => void this.read(query), pause)
     return () => clearTimeout(timer)
   }
 
@@ -94,6 +98,12 @@ export class Search {
       if (turn !== this.#turn) return
       // What was read before the log grew would stand in the wrong place.
       const pieces = new Map(first.total === map.total ? [[0, first.items]] : [])
+      // Rows that are looked at stay, and with them what has the focus.
+      for (const piece of this.#looked(query, map.total)) {
+        const page = await backend.eventSlice({ text: query, offset: piece * PIECE, limit: PIECE })
+        if (page.total === map.total) pieces.set(piece, page.items)
+      }
+      if (turn !== this.#turn) return
       this.#wanted.clear()
       this.result = { query, map, layout: layout(starts, map.days), pieces }
       this.failure = null
@@ -103,6 +113,17 @@ export class Search {
       clearTimeout(timer)
       if (turn === this.#turn) this.slow = false
     }
+  }
+
+  /** The pieces with what is looked at, by where that is once there are `total`: the log grows at the top. */
+  #looked(query: string, total: number): number[] {
+    if (this.result?.query !== query) return []
+    const grown = total - this.total
+    const from = Math.floor(Math.max(0, this.#seen.from + grown) / PIECE)
+    const below = Math.min(this.#seen.below + grown, total)
+    const pieces = []
+    for (let piece = from; piece * PIECE < below; piece++) if (piece > 0) pieces.push(piece)
+    return pieces
   }
 
   /** When the days of this log begin. */
@@ -120,6 +141,12 @@ export class Search {
   /** The event at a place of the result, when it was read already. */
   row(place: number): EventView | undefined {
     return this.result?.pieces.get(Math.floor(place / PIECE))?.[place % PIECE]
+  }
+
+  /** Has the places read that are looked at. */
+  async look(from: number, below: number): Promise<void> {
+    this.#seen = { from, below }
+    await this.want(from, below)
   }
 
   /** Has these places read, as far as they are not yet. */
