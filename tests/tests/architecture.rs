@@ -24,7 +24,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["gatepass-server"]),
     ("tokio-postgres", &["gatepass-server", "gatepass-connectors"]),
     ("rusqlite", &["gatepass-server", "gatepass-client"]),
-    ("reqwest", &["gatepass-client", "gatepass-connectors"]),
+    // The server asks the log's witnesses.
+    ("reqwest", &["gatepass-client", "gatepass-connectors", "gatepass-server"]),
     ("keyring", &["gatepass-client"]),
 ];
 
