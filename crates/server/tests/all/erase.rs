@@ -8,6 +8,7 @@ use gatepass_server::revoke;
 use gatepass_server::store::Store;
 use gatepass_server::testing::{CATALOGUE, PATIENCE, Setup, Someone, TestClock, TestServer};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything an auditor gets, checked against the leaves and the head.
 async fn whole(reader: &Someone) -> LogPage {
@@ -40,6 +41,8 @@ async fn until<T>(what: &str, ask: impl AsyncFn() -> T, so: impl Fn(&T) -> bool)
             if so(&answer) {
                 return answer;
             }
+            // A device may not ask without a pause.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     found.await.unwrap_or_else(|_| panic!("never: {what}"))
