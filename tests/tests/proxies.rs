@@ -392,6 +392,9 @@ drain = "4s"
 spread = "1s"
 limits = { per_second = 1000, burst = 10000 }
 
+[log]
+key_file = "../log.key"
+
 [[target]]
 id = "orders"
 kind = "sample"
