@@ -11,7 +11,8 @@ use gatepass_core::wire::{Ask, DriftView, EventView, GrantView, Me, Preview, Req
 use gatepass_core::{Code, Time};
 
 impl Client {
-    async fn cached<T: Send + 'static>(
+    /// Looks into the cache, as it is at the server's time.
+    pub(crate) async fn cached<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Cache, Time) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {

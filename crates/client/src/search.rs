@@ -1,6 +1,6 @@
 //! Looking through the log: by what was searched, by place, by time; and the searches people keep.
 
-use crate::cache::{Cache, SavedSearches, blocking};
+use crate::cache::SavedSearches;
 use crate::client::Client;
 use crate::ui::{EventPage, EventQuery, Failure};
 use gatepass_core::{Code, Time};
@@ -79,33 +79,33 @@ const LONGEST_TEXT: usize = 1_000;
 impl Client {
     /// Audit: a page of what matches, newest first, from the cache.
     pub async fn events(&self, query: EventQuery) -> Result<EventPage, Failure> {
-        self.looked(move |cache, now| cache.events(&query, now)).await
+        self.cached(move |cache, now| cache.events(&query, now)).await
     }
 
     /// What stands from a place in the result on; any place is as near as the first.
     pub async fn event_slice(&self, slice: EventSlice) -> Result<EventPage, Failure> {
-        self.looked(move |cache, now| cache.event_slice(&slice, now)).await
+        self.cached(move |cache, now| cache.event_slice(&slice, now)).await
     }
 
     /// Where in the log what matches is. `midnights`: when the days of whoever looks begin, ascending, in milliseconds
     /// since 1970.
     pub async fn event_map(&self, text: String, midnights: Vec<i64>) -> Result<EventMap, Failure> {
-        self.looked(move |cache, now| cache.event_map(&text, &midnights, now)).await
+        self.cached(move |cache, now| cache.event_map(&text, &midnights, now)).await
     }
 
     /// How many match each of these searches.
     pub async fn event_counts(&self, texts: Vec<String>) -> Result<Vec<u64>, Failure> {
-        self.looked(move |cache, now| cache.event_counts(&texts, now)).await
+        self.cached(move |cache, now| cache.event_counts(&texts, now)).await
     }
 
     /// The first event at or after a moment, and where in the result of a search it is or would be.
     pub async fn event_at(&self, text: String, at: Time) -> Result<Option<EventPlace>, Failure> {
-        self.looked(move |cache, now| cache.place_at(&text, at, now)).await
+        self.cached(move |cache, now| cache.place_at(&text, at, now)).await
     }
 
     /// An event by its number, or the next one that may be read, and where in the result of a search it is or would be.
     pub async fn event_numbered(&self, text: String, seq: u64) -> Result<Option<EventPlace>, Failure> {
-        self.looked(move |cache, now| cache.place_of(&text, seq, now)).await
+        self.cached(move |cache, now| cache.place_of(&text, seq, now)).await
     }
 
     /// By name.
@@ -155,15 +155,6 @@ impl Client {
             saved.all()
         })
         .await
-    }
-
-    async fn looked<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Cache, Time) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let joined = self.joined()?;
-        let now = joined.api.now();
-        blocking(&joined.cache, move |cache| look(cache, now)).await
     }
 
     async fn saved<T: Send + 'static>(

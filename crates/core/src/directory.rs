@@ -91,16 +91,19 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    #[test]
-    fn members_of_several_groups_come_once_and_in_order() {
-        let person = |id: u128, groups: &[&str]| Person {
+    fn person(id: u128, groups: &[&str]) -> Person {
+        Person {
             id: PersonId(Uuid::from_u128(id)),
             handle: id.to_string(),
             name: id.to_string(),
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             auditor: false,
             admin: false,
-        };
+        }
+    }
+
+    #[test]
+    fn members_of_several_groups_come_once_and_in_order() {
         let directory = Directory::new([person(3, &["a"]), person(1, &["a", "b"]), person(2, &["c"])]);
         let members = |groups: &[&str]| {
             let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
@@ -113,14 +116,6 @@ mod tests {
 
     #[test]
     fn one_at_a_time_is_the_same_as_all_at_once() {
-        let person = |id: u128, groups: &[&str]| Person {
-            id: PersonId(Uuid::from_u128(id)),
-            handle: id.to_string(),
-            name: id.to_string(),
-            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
-            auditor: false,
-            admin: false,
-        };
         let mut directory = Directory::default();
         let (first, later) = (person(1, &["a", "b"]), person(1, &["c"]));
         assert_eq!(directory.set(first.id, Some(first.clone())), None);
